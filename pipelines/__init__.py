@@ -1,0 +1,1 @@
+"""What makes models: corpora, synthetic performances, training, evaluation, release."""

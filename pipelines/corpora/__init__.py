@@ -1,0 +1,1 @@
+"""Music in: folders of scores and other corpora."""

@@ -1,0 +1,1 @@
+"""The measures of the field, and reports made with them."""

@@ -1,0 +1,1 @@
+"""Scores become audio with the time of every note."""

@@ -1,0 +1,1 @@
+"""What runs: the services, the music library they share, the client and the local Triton."""

@@ -1,0 +1,1 @@
+"""Automatic music transcription: a recording in, notation out."""

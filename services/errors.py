@@ -1,0 +1,100 @@
+"""The one exception tree: everything Copyist raises on purpose derives from CopyistError.
+
+An error says what is wrong (`detail`) and what to do about it (`remedy`). How it is shown is the
+business of the edge: HTTP makes an RFC 9457 problem of it, gRPC a status, the command a line.
+"""
+
+from __future__ import annotations
+
+
+class CopyistError(Exception):
+    """Base of all of Copyist's own errors.
+
+    Attributes:
+        slug: stable machine-readable name of the kind of problem (the RFC 9457 `type`).
+        title: the same for people; does not vary between occurrences.
+        status: the HTTP status that this kind of problem maps to.
+        detail: what was wrong this time.
+        remedy: what the caller can do about it.
+    """
+
+    slug = "internal-error"
+    title = "Something went wrong inside Copyist"
+    status = 500
+
+    def __init__(self, detail: str, *, remedy: str = "") -> None:
+        super().__init__(f"{detail} {remedy}".strip())
+        self.detail = detail
+        self.remedy = remedy
+
+
+class InputError(CopyistError):
+    """The request cannot be served as it is: the caller's to mend."""
+
+    slug = "bad-request"
+    title = "The request cannot be served as it is"
+    status = 400
+
+
+class UnknownOptionError(InputError):
+    """An option, or an option's value, that Copyist does not have."""
+
+    slug = "unknown-option"
+    title = "Unknown option or option value"
+    status = 422
+
+
+class UnreadableMediaError(InputError):
+    """The upload is not media that can be decoded (or is damaged, empty or mislabelled)."""
+
+    slug = "unreadable-media"
+    title = "The file cannot be read"
+    status = 422
+
+
+class TooLargeError(InputError):
+    """The upload exceeds a limit on bytes, duration or pages; `detail` names the limit."""
+
+    slug = "too-large"
+    title = "The file exceeds a limit"
+    status = 413
+
+
+class OverloadedError(CopyistError):
+    """No room for more work just now; trying again after `retry_after_s` may succeed."""
+
+    slug = "overloaded"
+    title = "Too many requests at once"
+    status = 429
+
+    def __init__(self, detail: str, *, remedy: str = "", retry_after_s: int = 5) -> None:
+        super().__init__(detail, remedy=remedy)
+        self.retry_after_s = retry_after_s
+
+
+class ModelUnavailableError(CopyistError):
+    """The model server, or the model, is not there for the moment."""
+
+    slug = "model-unavailable"
+    title = "The model server is not available"
+    status = 503
+
+    def __init__(self, detail: str, *, remedy: str = "", retry_after_s: int = 5) -> None:
+        super().__init__(detail, remedy=remedy)
+        self.retry_after_s = retry_after_s
+
+
+class ModelError(CopyistError):
+    """The model server answered, but not as the model's tensor contract promises."""
+
+    slug = "model-error"
+    title = "The model did not answer as agreed"
+    status = 502
+
+
+class NotationError(CopyistError):
+    """Notes or a score that cannot be written down as asked."""
+
+    slug = "notation-error"
+    title = "The score cannot be written"
+    status = 500

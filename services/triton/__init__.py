@@ -1,0 +1,1 @@
+"""A real Triton server on any machine: the environment, the local backend, its start and stop."""
