@@ -1,0 +1,101 @@
+"""The process that engraves one score: MusicXML on its input, pages on its output.
+
+Run by `services.music.engraving` as `python -m services.music.engraver [svg] [pdf]`. The output is one
+line of JSON, `{"pages", "svg", "pdf"}` (the latter two in bytes), and then the SVG and the PDF.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from typing import Final
+
+import typst
+import verovio
+
+_PAGE_MM: Final = (210, 297)
+_OPTIONS: Final = {
+    "pageWidth": _PAGE_MM[0] * 10,
+    "pageHeight": _PAGE_MM[1] * 10,
+    "pageMarginTop": 120,
+    "pageMarginBottom": 120,
+    "pageMarginLeft": 120,
+    "pageMarginRight": 120,
+    "scale": 40,
+    "svgViewBox": True,
+    "footer": "none",
+    "header": "auto",
+    "smuflTextFont": "embedded",
+    "xmlIdSeed": 1,
+    "justifyVertically": True,
+}
+
+
+class UnreadableScoreError(Exception):
+    """Verovio could not read or draw the score."""
+
+
+def draw_pages(musicxml: str) -> list[str]:
+    """Each page as an SVG document.
+
+    Raises:
+        UnreadableScoreError: Verovio cannot read the document.
+    """
+    verovio.enableLog(verovio.LOG_OFF)
+    toolkit = verovio.toolkit()
+    toolkit.setOptions(_OPTIONS)
+    if not toolkit.loadData(musicxml) or not toolkit.getPageCount():
+        raise UnreadableScoreError("Verovio cannot read the MusicXML")
+    return [toolkit.renderToSVG(page) for page in range(1, toolkit.getPageCount() + 1)]
+
+
+def stack_pages(pages: list[str]) -> str:
+    """One SVG document with all pages, each below the one before."""
+    width, height = re.search(r'viewBox="0 0 (\d+) (\d+)"', pages[0]).groups()  # type: ignore[union-attr]
+    total = int(height) * len(pages)
+    stacked = [
+        re.sub(r"<svg ", f'<svg y="{index * int(height)}" width="{width}" height="{height}" ', page, count=1)
+        for index, page in enumerate(pages)
+    ]
+    return (
+        f'<?xml version="1.0" encoding="UTF-8"?>\n<svg xmlns="http://www.w3.org/2000/svg" '
+        f'xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="0 0 {width} {total}">\n'
+        f'<rect width="100%" height="100%" fill="white"/>\n' + "\n".join(stacked) + "\n</svg>\n"
+    )
+
+
+def set_pdf(pages: list[str]) -> bytes:
+    """A PDF with one A4 page for each SVG; the same bytes for the same pages."""
+    width, height = _PAGE_MM
+    images = [
+        f'#image(bytes(sys.inputs.at("{index}")), format: "svg", width: {width}mm, height: {height}mm)'
+        for index in range(len(pages))
+    ]
+    page = f"#set page(width: {width}mm, height: {height}mm, margin: 0mm)\n"
+    source = page + "\n#pagebreak()\n".join(images)
+    compiler = typst.Compiler(ignore_system_fonts=True)
+    inputs = {str(index): page for index, page in enumerate(pages)}
+    pdf = compiler.compile(source.encode(), format="pdf", sys_inputs=inputs, timestamp=0)
+    if not isinstance(pdf, bytes):
+        raise UnreadableScoreError("Typst made no PDF")
+    return pdf
+
+
+def main() -> int:
+    """Engrave standard input; exit status 1 with one line on standard error where it fails."""
+    wanted = sys.argv[1:]
+    try:
+        pages = draw_pages(sys.stdin.buffer.read().decode("utf-8"))
+        svg = stack_pages(pages).encode() if "svg" in wanted else b""
+        pdf = set_pdf(pages) if "pdf" in wanted else b""
+    except (UnreadableScoreError, typst.TypstError, UnicodeDecodeError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    header = json.dumps({"pages": len(pages), "svg": len(svg), "pdf": len(pdf)})
+    sys.stdout.buffer.write(header.encode() + b"\n" + svg + pdf)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
