@@ -1,0 +1,135 @@
+"""How a batch is shown: bars on a terminal, plain lines anywhere else."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Column
+
+from services.client import client
+from services.client.batch import Failure, Job, Watcher
+from services.client.results import Transcription
+
+
+class Display(Watcher, AbstractContextManager["Display"]):
+    """Shows a batch; failures go to stderr, a line each, results to stdout."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._finished = 0
+        self._started_s: dict[Job, float] = {}
+
+    def started(self, job: Job) -> None:
+        """A recording's turn has come."""
+        self._started_s[job] = time.monotonic()
+
+    def progressed(self, job: Job, progress: client.Progress) -> None:
+        """Nothing to show on plain lines."""
+
+    def done(self, job: Job, heard: Transcription, written: Sequence[Path]) -> None:
+        """Tell what was heard, and where it is written."""
+        took_s = time.monotonic() - self._started_s.pop(job)
+        self._finished += 1
+        counted = f"[{self._finished}/{self._total}]"
+        print(f"{counted} {job.source}: {summary(heard)} ({took_s:.1f} s)", flush=True)
+        for path in written:
+            print(f"    {path}", flush=True)
+
+    def failed(self, failure: Failure) -> None:
+        """Tell what failed, and why."""
+        self._finished += 1
+        print(failure_line(failure), file=sys.stderr, flush=True)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Nothing to put away."""
+
+
+class BarDisplay(Display):
+    """The same with a bar for each recording under way and one for all of them, on stderr."""
+
+    def __init__(self, total: int) -> None:
+        super().__init__(total)
+        self._bars = Progress(
+            TextColumn("{task.description}", table_column=Column(ratio=1, no_wrap=True)),
+            BarColumn(),
+            TextColumn("{task.fields[state]}"),
+            TimeElapsedColumn(),
+            console=Console(stderr=True),
+            transient=True,
+            # Printed lines must pass above the bars, unless they go somewhere else altogether.
+            redirect_stdout=sys.stdout.isatty(),
+        )
+        self._all = self._bars.add_task("all", total=total, state=f"0/{total}")
+        self._tasks: dict[Path, TaskID] = {}
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def started(self, job: Job) -> None:
+        """A recording's turn has come."""
+        super().started(job)
+        self._tasks[job.source] = self._bars.add_task(escape(str(job.source)), total=None, state="sending")
+
+    def progressed(self, job: Job, progress: client.Progress) -> None:
+        """Move the recording's bar."""
+        task = self._tasks[job.source]
+        if progress.sent == progress.size:
+            self._bars.update(task, total=None, state="listening")
+        else:
+            self._bars.update(task, completed=progress.sent, total=progress.size, state="sending")
+
+    def done(self, job: Job, heard: Transcription, written: Sequence[Path]) -> None:
+        """Tell what was heard, and where it is written."""
+        super().done(job, heard, written)
+        self._put_away(job.source)
+
+    def failed(self, failure: Failure) -> None:
+        """Tell what failed, and why."""
+        super().failed(failure)
+        self._put_away(failure.source)
+
+    def _put_away(self, source: Path) -> None:
+        task = self._tasks.pop(source, None)
+        if task is not None:
+            self._bars.remove_task(task)
+        self._bars.update(self._all, completed=self._finished, state=f"{self._finished}/{self._total}")
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bars.stop()
+
+
+def summary(heard: Transcription) -> str:
+    """One line on what was heard: `214 notes, E-flat major, 4/4, 96 bpm`."""
+    facts = [f"{len(heard.notes)} notes"]
+    if heard.key:
+        facts.append(heard.key.name)
+    if heard.metre:
+        facts.append(str(heard.metre))
+    if heard.tempo:
+        facts.append(f"{heard.tempo.bpm:.0f} bpm")
+    return ", ".join(facts)
+
+
+def failure_line(failure: Failure) -> str:
+    """One line on what failed; a message of several lines is drawn together."""
+    return f"copyist: {failure.source}: {' '.join(failure.reason.split())}"
