@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,71 +12,63 @@ PREFIX: Final = "COPYIST_"
 MIB: Final = 1 << 20
 
 
-def _setting(default: Any, meaning: str, *, least: int | None = None) -> Any:
-    return field(default=default, metadata={"meaning": meaning, "least": least})
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What an operator may set; the variable of `triton_url` is `COPYIST_TRITON_URL`, and so on."""
+    """What an operator may set; the variable of `triton_url` is `COPYIST_TRITON_URL`, and so on.
 
-    triton_url: str = _setting("127.0.0.1:8001", "host:port of Triton's gRPC endpoint")
-    triton_timeout_s: int = _setting(
-        60, "seconds that one inference call may take, waiting in Triton's queue included", least=1
-    )
-    model_repository: Path = _setting(
-        Path("model_repository"), "folder in Triton's layout; the models' cards are read from it"
-    )
-    host: str = _setting("127.0.0.1", "address that the HTTP and gRPC servers listen on")
-    amt_http_port: int = _setting(3000, "port of the audio service's HTTP API", least=1)
-    amt_grpc_port: int = _setting(3001, "port of the audio service's gRPC API", least=0)
-    amt_workers: int = _setting(1, "processes that serve the audio service", least=1)
-    max_upload_bytes: int = _setting(128 * MIB, "largest accepted upload, in bytes", least=1)
-    max_audio_s: int = _setting(7200, "longest accepted recording, in seconds", least=1)
-    max_transcriptions: int = _setting(
-        4, "recordings transcribed at once by one process; more are answered 429", least=1
-    )
-    chunks_in_flight: int = _setting(
-        4, "chunks of one recording that may be at the model server at once", least=1
-    )
-    engraving_processes: int = _setting(
-        1, "processes that write scores and engrave pages, for each serving process", least=1
-    )
-    max_engraving_s: int = _setting(
-        300, "seconds that writing and engraving one score may take", least=1
-    )
-    request_timeout_s: int = _setting(
-        3600, "seconds after which a request is given up, whatever it is doing", least=1
-    )
-    drain_s: int = _setting(
-        30, "seconds that running gRPC calls get to finish when the service stops", least=0
-    )
+    Attributes:
+        triton_url: host:port of Triton's gRPC endpoint.
+        triton_timeout_s: seconds that one inference call may take, waiting in Triton's queue included.
+        model_repository: folder in Triton's layout; the models' cards are read from it.
+        host: address that the HTTP and gRPC servers listen on.
+        amt_http_port: port of the audio service's HTTP API.
+        amt_grpc_port: port of the audio service's gRPC API.
+        amt_workers: processes that serve the audio service.
+        max_upload_bytes: largest accepted upload, in bytes.
+        max_audio_s: longest accepted recording, in seconds.
+        max_transcriptions: recordings transcribed at once by one process; more are answered 429.
+        chunks_in_flight: chunks of one recording that may be at the model server at once.
+        engraving_processes: processes that write and engrave scores, for each serving process.
+        max_engraving_s: seconds that writing and engraving one score may take.
+        request_timeout_s: seconds after which a request is given up, whatever it is doing.
+        drain_s: seconds that running gRPC calls get to finish when the service stops.
+    """
+
+    triton_url: str = "127.0.0.1:8001"
+    triton_timeout_s: int = 60
+    model_repository: Path = Path("model_repository")
+    host: str = "127.0.0.1"
+    amt_http_port: int = 3000
+    amt_grpc_port: int = 3001
+    amt_workers: int = 1
+    max_upload_bytes: int = 128 * MIB
+    max_audio_s: int = 7200
+    max_transcriptions: int = 4
+    chunks_in_flight: int = 4
+    engraving_processes: int = 1
+    max_engraving_s: int = 300
+    request_timeout_s: int = 3600
+    drain_s: int = 30
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
         """Read the settings; a variable that is absent or empty leaves the default.
 
         Raises:
-            ValueError: naming the variable, when a value is not a number or is too small.
+            ValueError: naming the variable, when a number is not a whole one above 0.
         """
         values: dict[str, Any] = {}
         for setting in fields(cls):
             variable = PREFIX + setting.name.upper()
             text = environment.get(variable, "").strip()
             if text:
-                values[setting.name] = _parsed(
-                    variable, text, type(setting.default), setting.metadata["least"]
-                )
+                values[setting.name] = _parsed(variable, text, type(setting.default))
         return cls(**values)
 
 
-def _parsed(variable: str, text: str, kind: type, least: int | None) -> Any:
-    if not issubclass(kind, int):
-        return Path(text) if issubclass(kind, Path) else text
-    try:
-        number = int(text)
-    except ValueError:
-        raise ValueError(f"{variable} must be a whole number, not {text!r}.") from None
-    if least is not None and number < least:
-        raise ValueError(f"{variable} must be at least {least}, not {number}.")
-    return number
+def _parsed(variable: str, text: str, kind: type) -> str | Path | int:
+    if kind is not int:
+        return text if kind is str else Path(text)
+    if not text.isdecimal() or int(text) < 1:
+        raise ValueError(f"{variable} must be a whole number above 0, not {text!r}.")
+    return int(text)

@@ -1,0 +1,47 @@
+"""What the audio service's HTTP and gRPC sides share: the model, the transcriber, and their health."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from services.amt import notation
+from services.amt.piano import PianoModel
+from services.amt.transcriber import Transcriber
+from services.runtime.processes import Processes
+from services.runtime.settings import Settings
+from services.runtime.triton import TritonClient
+
+
+class Backend:
+    """One per serving process; made inside its event loop."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._triton = TritonClient(settings.triton_url, timeout_s=settings.triton_timeout_s)
+        self.piano = PianoModel(
+            self._triton, settings.model_repository, chunks_in_flight=settings.chunks_in_flight
+        )
+        self.transcriber = Transcriber(
+            self.piano,
+            Processes(settings.engraving_processes, warm_up=notation.warm_up, max_s=settings.max_engraving_s),
+            max_audio_s=settings.max_audio_s,
+            max_transcriptions=settings.max_transcriptions,
+        )
+
+    async def check_ready(self) -> None:
+        """Raise ModelUnavailableError unless the model server answers and has the model ready."""
+        await self.piano.versions()
+
+    async def models(self) -> list[dict[str, Any]]:
+        """Describe the models, an entry for each version that is ready."""
+        card = self.piano.card
+        about = {key: card[key] for key in ("sha256", "data", "licence", "measures") if key in card}
+        return [
+            {"name": self.piano.name, "version": version, "ready": True, "card": about}
+            for version in await self.piano.versions()
+        ]
+
+    async def close(self) -> None:
+        """Let go of everything."""
+        self.transcriber.close()
+        await self._triton.close()

@@ -1,0 +1,103 @@
+"""Features of recordings and of what was heard in them, for watching drift.
+
+Every feature is a histogram over fixed bins. A recording adds a mass of 1 to each of its features,
+spread over the bins as its frames or notes are, so that long recordings count no more than short ones
+and the number of observations is the number of recordings. A model's card carries the mean over its
+reference recordings (`reference`), the service counts live ones, and monitoring compares the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.amt.contract import SAMPLE_RATE_HZ, TARGET_RMS
+from services.amt.decode import FULL_SCALE, Recording
+from services.music.notes import Note
+
+#: Inner edges of the bins of each feature; the first and the last bin are open.
+EDGES: Final[Mapping[str, tuple[float, ...]]] = MappingProxyType(
+    {
+        "loudness_db": (-60.0, -50.0, -40.0, -35.0, -30.0, -25.0, -20.0, -15.0, -10.0),
+        "snr_db": (10.0, 15.0, 20.0, 25.0, 30.0, 35.0, 40.0, 50.0, 60.0),
+        "clipped_share": (1e-6, 1e-5, 1e-4, 1e-3, 1e-2),
+        "polyphony": (0.5, 1.5, 2.5, 3.5, 4.5, 6.5, 8.5, 12.5),
+        "onset_rate_hz": (0.5, 1.0, 2.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0),
+        "pitch": (32.5, 38.5, 44.5, 50.5, 56.5, 62.5, 68.5, 74.5, 80.5, 86.5),
+        "confidence": (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95),
+    }
+)
+
+Profile = Mapping[str, tuple[float, ...]]
+
+_LEVEL_WINDOW: Final = SAMPLE_RATE_HZ // 10
+_POLYPHONY_STEP_S: Final = 0.05
+_QUIETEST_DB: Final = -120.0
+
+
+def measure(recording: Recording, notes: Sequence[Note]) -> Profile:
+    """Measure one recording and its notes.
+
+    Returns:
+        For each feature of EDGES the share in each bin, one more than there are edges. `pitch` and
+        `confidence` are all zero where there are no notes.
+    """
+    values: dict[str, Sequence[float] | NDArray[np.int64]] = {
+        "loudness_db": [_decibel(recording.rms)],
+        "snr_db": [_snr_db(recording.samples)],
+        "clipped_share": [recording.clipped_share],
+        "polyphony": _polyphony(notes, recording.duration_s),
+        "onset_rate_hz": [len(notes) / recording.duration_s],
+        "pitch": [note.pitch for note in notes],
+        "confidence": [note.confidence for note in notes],
+    }
+    return {feature: _shares(values[feature], edges) for feature, edges in EDGES.items()}
+
+
+def reference(profiles: Iterable[Profile]) -> dict[str, Any]:
+    """Make a card's reference profile from those of the reference recordings.
+
+    Returns:
+        `recordings`: their number; `features`: by name its `edges` and mean `shares`, which sum to 1.
+    """
+    measured = list(profiles)
+    features = {}
+    for feature, edges in EDGES.items():
+        mass = np.sum([profile[feature] for profile in measured], axis=0)
+        features[feature] = {"edges": list(edges), "shares": (mass / max(mass.sum(), 1e-12)).tolist()}
+    return {"recordings": len(measured), "features": features}
+
+
+def _shares(values: Sequence[float] | NDArray[np.int64], edges: tuple[float, ...]) -> tuple[float, ...]:
+    counts = np.bincount(np.digitize(values, edges), minlength=len(edges) + 1)
+    return tuple((counts / max(len(values), 1)).tolist())
+
+
+def _decibel(level: float) -> float:
+    return max(20 * float(np.log10(level)), _QUIETEST_DB) if level > 0 else _QUIETEST_DB
+
+
+def _snr_db(samples: NDArray[np.int16]) -> float:
+    """Estimate the level above the noise: the loud 100 ms windows (95th percentile) over the soft (5th)."""
+    windows = samples[: samples.size // _LEVEL_WINDOW * _LEVEL_WINDOW].reshape(-1, _LEVEL_WINDOW)
+    if not windows.size:
+        return 0.0
+    # Window by window in float32: an hour must not become a copy of four times its size.
+    energy = np.array([float(np.dot(w, w)) for w in (window.astype(np.float32) for window in windows)])
+    rms = np.sqrt(energy / _LEVEL_WINDOW) / FULL_SCALE / TARGET_RMS
+    soft, loud = np.percentile(rms, (5, 95))
+    return _decibel(float(loud)) - _decibel(float(soft))
+
+
+def _polyphony(notes: Sequence[Note], duration_s: float) -> NDArray[np.int64]:
+    """How many notes sound at each step of the recording."""
+    steps = max(int(duration_s / _POLYPHONY_STEP_S), 1)
+    change = np.zeros(steps + 1, np.int64)
+    for times, delta in (([n.onset_s for n in notes], 1), ([n.offset_s for n in notes], -1)):
+        at = np.asarray(times, np.float64) / _POLYPHONY_STEP_S
+        np.add.at(change, np.minimum(at.astype(np.int64), steps), delta)
+    return np.cumsum(change)[:steps]

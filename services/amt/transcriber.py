@@ -1,0 +1,160 @@
+"""The transcription of a recording, from its bytes to notes and files, free of any protocol."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import BinaryIO, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.amt import metrics, notation, profile
+from services.amt.decode import Recording, decode
+from services.amt.notes import DecodingThresholds, find_notes
+from services.amt.options import Options
+from services.amt.piano import PianoModel
+from services.errors import OverloadedError
+from services.music.export import Format
+from services.music.notate import NotationOptions
+from services.music.notes import Note
+from services.music.score import Key, Metre, Tempo
+from services.runtime.processes import Processes
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Transcription:
+    """A transcribed recording.
+
+    Attributes:
+        model, version: which model heard it.
+        duration_s: length of the recording, in seconds.
+        notes: by onset, then pitch.
+        key, metre, tempo: what the notation found; None where there are no notes.
+        files: the formats asked for.
+        timings_s: seconds that each stage took, by its name.
+    """
+
+    model: str
+    version: str
+    duration_s: float
+    notes: tuple[Note, ...]
+    key: Key | None
+    metre: Metre | None
+    tempo: Tempo | None
+    files: Mapping[Format, bytes]
+    timings_s: Mapping[str, float]
+
+
+class Transcriber:
+    """Transcribes recordings, a limited number at once."""
+
+    def __init__(
+        self, piano: PianoModel, processes: Processes, *, max_audio_s: float, max_transcriptions: int
+    ) -> None:
+        self.piano = piano
+        self._processes = processes
+        self._max_audio_s = max_audio_s
+        self._max_transcriptions = max_transcriptions
+        self._running = 0
+        # One thread for each: a recording is in one stage at a time.
+        self._threads = ThreadPoolExecutor(max_transcriptions, thread_name_prefix="transcription")
+
+    def check_room(self) -> None:
+        """Raise OverloadedError while as many recordings as allowed are being transcribed."""
+        if self._running >= self._max_transcriptions:
+            raise OverloadedError(
+                f"{self._running} recordings are being transcribed, which is the limit "
+                "(COPYIST_MAX_TRANSCRIPTIONS).",
+                remedy="Try again in a few seconds.",
+            )
+
+    async def transcribe(self, source: BinaryIO, options: Options, *, title: str = "") -> Transcription:
+        """Transcribe a recording. Cancelling the call ends all of its work.
+
+        Args:
+            source: the file's bytes, seekable; it must stay open until this returns.
+            options: what is asked for.
+            title: what the score is called.
+
+        Raises:
+            CopyistError: of the kind that says who can do something about it.
+        """
+        self.check_room()
+        self._running += 1
+        try:
+            return await self._transcribe(source, options, title)
+        finally:
+            self._running -= 1
+
+    async def _transcribe(self, source: BinaryIO, options: Options, title: str) -> Transcription:
+        timings_s: dict[str, float] = {}
+        cancelled = threading.Event()
+        # Asked first: without a model there is no use in decoding.
+        version = (await self.piano.versions())[-1]
+        with _timed(timings_s, "decode"):
+            work = partial(decode, source, max_audio_s=self._max_audio_s, cancelled=cancelled.is_set)
+            recording = await self._in_thread(work, cancelled)
+        with _timed(timings_s, "model"):
+            posteriors = await self.piano.posteriors(recording.samples, version)
+        with _timed(timings_s, "notes"):
+            hear = partial(_hear, recording, posteriors, self.piano.thresholds)
+            notes, measured = await self._in_thread(hear, cancelled)
+        duration_s = recording.duration_s
+        del recording, posteriors
+        written = await self._processes.run(
+            notation.write,
+            notes,
+            NotationOptions(tempo_bpm=options.tempo_bpm, quantise=options.quantise, title=title),
+            options.formats,
+        )
+        timings_s |= {"notation": written.notation_s, "engraving": written.engraving_s}
+        metrics.count(self.piano.name, version, duration_s, len(notes), timings_s, measured)
+        return Transcription(
+            model=self.piano.name,
+            version=version,
+            duration_s=duration_s,
+            notes=notes,
+            key=written.key,
+            metre=written.metre,
+            tempo=written.tempo,
+            files=written.files,
+            timings_s=timings_s,
+        )
+
+    async def _in_thread(self, work: Callable[[], R], cancelled: threading.Event) -> R:
+        """Do the work in a thread; it has ended when this returns or raises."""
+        call = asyncio.get_running_loop().run_in_executor(self._threads, work)
+        try:
+            return await asyncio.shield(call)
+        except asyncio.CancelledError:
+            cancelled.set()
+            await asyncio.wait((call,))
+            raise
+
+    def close(self) -> None:
+        """Give the threads and processes back."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._processes.close()
+
+
+def _hear(
+    recording: Recording, posteriors: NDArray[np.uint8], thresholds: DecodingThresholds
+) -> tuple[tuple[Note, ...], profile.Profile]:
+    notes = tuple(find_notes(posteriors, thresholds))
+    return notes, profile.measure(recording, notes)
+
+
+@contextmanager
+def _timed(timings_s: dict[str, float], stage: str) -> Iterator[None]:
+    started = time.perf_counter()
+    yield
+    timings_s[stage] = time.perf_counter() - started

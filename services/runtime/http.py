@@ -1,0 +1,209 @@
+"""The edge of a service's HTTP API: request ids, problem documents, metrics, and uploads with a limit."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import time
+import uuid
+from collections.abc import Coroutine
+from typing import Any, Final, TypeVar
+
+from starlette.datastructures import FormData, MutableHeaders, UploadFile
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Match, Route, Router
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from services.errors import CopyistError, InputError, TooLargeError
+from services.runtime import metrics, problems
+
+R = TypeVar("R")
+
+log = logging.getLogger("copyist.requests")
+
+REQUEST_ID_HEADER: Final = "X-Request-Id"
+#: nginx's status for a client that left; nobody reads it but the metrics and the log.
+CLIENT_CLOSED_REQUEST: Final = 499
+#: Room for the other fields and the frame of a multipart upload.
+_FORM_BYTES: Final = 1 << 16
+_MAX_FIELDS: Final = 20
+#: Asked every few seconds by Kubernetes and Prometheus.
+_UNLOGGED: Final = ("/livez", "/readyz", "/metrics")
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+class Edge:
+    """ASGI middleware that answers every HTTP request with `router`, whatever it wraps.
+
+    It is meant to lie in front of BentoML's own application, whose routes answer errors in other forms;
+    the rest of the traffic (the lifespan) goes through.
+    """
+
+    def __init__(self, wrapped: ASGIApp, *, router: Router, service: str) -> None:
+        self.wrapped = wrapped
+        self.router = router
+        self.service = service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection of ASGI."""
+        if scope["type"] != "http":
+            await self.wrapped(scope, receive, send)
+            return
+        request_id = _request_id(scope)
+        scope.setdefault("state", {})["request_id"] = request_id
+        route = _template(self.router, scope)
+        started_at = time.perf_counter()
+        with metrics.observe(self.service, "http", route) as request:
+            answer = _Answer(send, request_id)
+            await self._answer(scope, receive, answer)
+            request.status = str(answer.status)
+        if route not in _UNLOGGED:
+            seconds = time.perf_counter() - started_at
+            log.info("%s %s %d %.3f s id=%s", scope["method"], route, answer.status, seconds, request_id)
+
+    async def _answer(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
+        request_id = answer.request_id
+        try:
+            await self.router(scope, receive, answer)
+            return
+        except CopyistError as error:
+            if error.status >= 500:
+                log.warning("%s: %s id=%s", type(error).__name__, error, request_id)
+            response = problems.response(error, request_id)
+        except HTTPException as error:
+            refusal = problems.from_http_status(error.status_code, scope["method"], scope["path"])
+            response = problems.response(refusal, request_id)
+            response.headers.update(error.headers or {})
+        except ClientDisconnect:
+            response = Response(status_code=CLIENT_CLOSED_REQUEST)
+        except Exception:
+            log.exception("unexpected error id=%s", request_id)
+            response = problems.response(problems.unexpected(request_id), request_id)
+        if answer.begun:
+            raise RuntimeError("the answer broke off after it had begun")
+        # What is left of the upload is not read: without this the client's next request would wait for it.
+        response.headers["Connection"] = "close"
+        await response(scope, receive, answer)
+
+
+class _Answer:
+    """Sends an answer, adds the request's id to it, and remembers its status."""
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self.send = send
+        self.request_id = request_id
+        self.status = CLIENT_CLOSED_REQUEST
+        self.begun = False
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.begun = True
+            self.status = message["status"]
+            MutableHeaders(scope=message)[REQUEST_ID_HEADER] = self.request_id
+        await self.send(message)
+
+
+def _request_id(scope: Scope) -> str:
+    """Take the caller's request id where it is a sensible one, or make a new one."""
+    wanted = REQUEST_ID_HEADER.lower().encode()
+    for name, value in scope["headers"]:
+        if name == wanted and _REQUEST_ID.fullmatch(text := value.decode("latin-1")):
+            return str(text)
+    return uuid.uuid4().hex
+
+
+def _template(router: Router, scope: Scope) -> str:
+    for route in router.routes:
+        if route.matches(scope)[0] is not Match.NONE:
+            return route.path if isinstance(route, Route) else "static"
+    return "unknown"
+
+
+def request_id(request: Request) -> str:
+    """Tell the id of a request that came through the `Edge`."""
+    return str(request.state.request_id)
+
+
+async def read_form(request: Request, *, max_upload_bytes: int) -> FormData:
+    """Read a multipart form with at most one file, on disk beyond 1 MB; the caller must close it.
+
+    Raises:
+        TooLargeError: as soon as the body is known to exceed the limit, without reading the rest.
+        InputError: not a well-formed multipart form.
+    """
+    content_type = request.headers.get("Content-Type", "")
+    if not content_type.startswith("multipart/form-data"):
+        raise InputError(
+            f"The request's body is {content_type or 'of no stated type'}, not multipart/form-data.",
+            remedy="Send the file as a form, for instance with `curl -F file=@recording.mp3 URL`.",
+        )
+    announced = request.headers.get("Content-Length", "")
+    if announced.isdigit() and int(announced) > max_upload_bytes + _FORM_BYTES:
+        raise _too_large(max_upload_bytes)
+    limited = Request(request.scope, _Limited(request.receive, max_upload_bytes))
+    try:
+        form = await limited.form(max_files=1, max_fields=_MAX_FIELDS, max_part_size=_FORM_BYTES)
+    except (HTTPException, MultiPartException) as error:
+        reason = error.detail if isinstance(error, HTTPException) else error.message
+        raise InputError(
+            f"The form cannot be read: {reason}",
+            remedy="Send one file and at most the documented fields, as multipart/form-data.",
+        ) from None
+    if any(isinstance(item, UploadFile) and (item.size or 0) > max_upload_bytes for item in form.values()):
+        await form.close()
+        raise _too_large(max_upload_bytes)
+    return form
+
+
+def _too_large(max_upload_bytes: int) -> TooLargeError:
+    return TooLargeError(
+        f"The upload is larger than the limit of {max_upload_bytes} bytes (COPYIST_MAX_UPLOAD_BYTES).",
+        remedy="Compress the recording (flac, ogg or mp3) or cut it into parts, and send them one by one.",
+    )
+
+
+class _Limited:
+    """Receives a body, and refuses it once it is larger than the limit."""
+
+    def __init__(self, receive: Receive, max_upload_bytes: int) -> None:
+        self.receive = receive
+        self.max_upload_bytes = max_upload_bytes
+        self.received = 0
+
+    async def __call__(self) -> Message:
+        message = await self.receive()
+        self.received += len(message.get("body", b""))
+        if self.received > self.max_upload_bytes + _FORM_BYTES:
+            raise _too_large(self.max_upload_bytes)
+        return message
+
+
+async def while_connected(request: Request, work: Coroutine[Any, Any, R]) -> R:
+    """Do the work, but drop it once the client has closed the connection.
+
+    The request's body must have been read.
+
+    Raises:
+        ClientDisconnect: the client left first.
+    """
+    working = asyncio.ensure_future(work)
+    leaving = asyncio.ensure_future(_disconnection(request))
+    try:
+        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ClientDisconnect
+        return working.result()
+    finally:
+        leaving.cancel()
+        if not working.done():
+            working.cancel()
+            await asyncio.wait((working,))
+
+
+async def _disconnection(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,110 @@
+"""Processes for CPU work that holds Python's lock too long for the event loop's own process."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from typing import Final, ParamSpec, TypeVar
+
+from services.errors import CopyistError
+from services.runtime.problems import TimedOutError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_PR_SET_PDEATHSIG: Final = 1
+
+
+class Processes:
+    """Processes that take one call each; one that dies or takes too long is replaced by a new one."""
+
+    def __init__(self, size: int, *, warm_up: Callable[[], None], max_s: float) -> None:
+        """Prepare the processes; each starts with its first call.
+
+        Args:
+            size: how many.
+            warm_up: module-level function, called once in each to load what the calls need.
+            max_s: seconds that one call may take.
+        """
+        self._warm_up = warm_up
+        self._max_s = max_s
+        self._all = {self._new() for _ in range(size)}
+        self._free: asyncio.Queue[ProcessPoolExecutor] = asyncio.Queue()
+        for process in self._all:
+            self._free.put_nowait(process)
+
+    async def run(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call a module-level function with picklable arguments; waits while all processes are busy.
+
+        Cancelling the caller ends the process.
+
+        Raises:
+            TimedOutError: the call took longer than the limit.
+            CopyistError: the process died of it; or whatever the function raises.
+        """
+        process = await self._free.get()
+        try:
+            call = asyncio.get_running_loop().run_in_executor(process, partial(function, *args, **kwargs))
+            return await asyncio.wait_for(call, self._max_s)
+        except TimeoutError:
+            process = self._replaced(process)
+            raise TimedOutError(
+                f"Writing the score took longer than the limit of {self._max_s:g} s "
+                "(COPYIST_MAX_ENGRAVING_S).",
+                remedy="Ask for fewer formats (PDF and SVG take the longest) or send a shorter recording.",
+            ) from None
+        except BrokenProcessPool:
+            process = self._replaced(process)
+            raise CopyistError(
+                "The process that wrote the score died; another one has taken its place.",
+                remedy="Try again; if it fails again, ask for fewer formats.",
+            ) from None
+        except asyncio.CancelledError:
+            process = self._replaced(process)
+            raise
+        finally:
+            self._free.put_nowait(process)
+
+    def close(self) -> None:
+        """End all processes."""
+        for process in self._all:
+            _end(process)
+
+    def _new(self) -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(
+            1,
+            # A fork of a process with threads and open connections may hang.
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=_begin,
+            initargs=(os.getpid(), self._warm_up),
+        )
+
+    def _replaced(self, process: ProcessPoolExecutor) -> ProcessPoolExecutor:
+        _end(process)
+        self._all.discard(process)
+        new = self._new()
+        self._all.add(new)
+        return new
+
+
+def _begin(parent: int, warm_up: Callable[[], None]) -> None:
+    """Begin a process: it must neither outlive its parent nor answer the terminal's Ctrl-C itself."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGKILL)
+    warm_up()
+
+
+def _end(process: ProcessPoolExecutor) -> None:
+    running = list((process._processes or {}).values())
+    process.shutdown(wait=False, cancel_futures=True)
+    for each in running:
+        each.kill()
