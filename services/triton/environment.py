@@ -29,7 +29,9 @@ from services.errors import CopyistError
 
 REPOSITORY_ROOT: Final = Path(__file__).resolve().parents[2]
 DEFAULT_ROOT: Final = REPOSITORY_ROOT / ".venv-triton"
-REQUIREMENTS: Final = REPOSITORY_ROOT / "requirements" / "triton.txt"
+REQUIREMENTS: Final = tuple(
+    REPOSITORY_ROOT / "requirements" / name for name in ("triton.txt", "triton-server.txt")
+)
 
 _BACKENDS: Final = Path(__file__).resolve().parent / "backends"
 _PYTHON: Final = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -128,7 +130,7 @@ def prepare(root: Path = DEFAULT_ROOT, report: Report = print) -> TritonEnvironm
         _run([sys.executable, "-m", "venv", str(root)])
         report("Triton: installing the server and onnxruntime (about 90 MB, once)")
         pip = [str(root / "bin" / "python"), "-m", "pip", "install", "--no-deps", "--no-warn-script-location"]
-        _run([*pip, "-r", str(REQUIREMENTS)])
+        _run([*pip, *(f"--requirement={file}" for file in REQUIREMENTS)])
         _lay_out(environment, libpython)
         environment._stamp.write_text(_fingerprint())
         report(f"Triton: its environment is ready after {time.monotonic() - started:.0f} s")
@@ -174,7 +176,8 @@ def _find_libpython() -> Path:
 
 def _fingerprint() -> str:
     """Names what an environment depends on; an environment with another fingerprint is made again."""
-    content = f"{_LAYOUT} {sys.version} {sys.base_prefix} {_BACKENDS}\n{REQUIREMENTS.read_text()}"
+    requirements = "".join(file.read_text() for file in REQUIREMENTS)
+    content = f"{_LAYOUT} {sys.version} {sys.base_prefix} {_BACKENDS}\n{requirements}"
     return hashlib.sha256(content.encode()).hexdigest()
 
 

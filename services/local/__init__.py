@@ -1,0 +1,1 @@
+"""The stack on one machine: starts Triton and the services, keeps them up, stops them cleanly."""

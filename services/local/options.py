@@ -1,0 +1,138 @@
+"""Where a local stack runs: its folder, its ports, its model repository."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from services.local.errors import StackError
+from services.runtime.settings import PREFIX, Settings
+from services.triton.environment import DEFAULT_ROOT, REPOSITORY_ROOT
+
+#: Every program of the stack, in the order in which they start.
+PROGRAMS: Final = ("triton", "amt")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StackOptions:
+    """Where a stack runs; every port is a TCP port on `host`.
+
+    Attributes:
+        run_dir: folder of its logs and state.
+        model_repository: what Triton serves.
+        triton_environment: the folder that `services.triton.environment` prepared.
+        programs: which of `PROGRAMS` it consists of.
+    """
+
+    run_dir: Path = REPOSITORY_ROOT / ".run"
+    model_repository: Path = REPOSITORY_ROOT / "model_repository"
+    triton_environment: Path = DEFAULT_ROOT
+    host: str = "127.0.0.1"
+    triton_grpc_port: int = 8001
+    triton_http_port: int = 8000
+    triton_metrics_port: int = 8002
+    amt_http_port: int = 3000
+    amt_grpc_port: int = 3001
+    programs: tuple[str, ...] = PROGRAMS
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> StackOptions:
+        """Read the services' settings, and four variables that only the local stack has.
+
+        They are `COPYIST_RUN_DIR`, `COPYIST_TRITON_ENVIRONMENT`, `COPYIST_TRITON_HTTP_PORT` and
+        `COPYIST_TRITON_METRICS_PORT`.
+
+        Raises:
+            StackError: a value cannot be used.
+        """
+        try:
+            settings = Settings.from_environment(environment)
+            host, _, grpc_port = settings.triton_url.rpartition(":")
+            if host not in (settings.host, "localhost", "127.0.0.1"):
+                raise ValueError(f"{PREFIX}TRITON_URL={settings.triton_url} is not on this machine.")
+            defaults = cls()
+            return cls(
+                run_dir=Path(environment.get(PREFIX + "RUN_DIR") or defaults.run_dir).absolute(),
+                model_repository=REPOSITORY_ROOT / settings.model_repository,
+                triton_environment=Path(environment.get(PREFIX + "TRITON_ENVIRONMENT") or DEFAULT_ROOT),
+                host=settings.host,
+                triton_grpc_port=int(grpc_port),
+                triton_http_port=int(environment.get(PREFIX + "TRITON_HTTP_PORT") or 8000),
+                triton_metrics_port=int(environment.get(PREFIX + "TRITON_METRICS_PORT") or 8002),
+                amt_http_port=settings.amt_http_port,
+                amt_grpc_port=settings.amt_grpc_port,
+            )
+        except ValueError as error:
+            raise StackError(str(error), remedy="Correct the variable and try again.") from error
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The environment variables from which `from_environment` reads these very options."""
+        values = {
+            "RUN_DIR": self.run_dir,
+            "MODEL_REPOSITORY": self.model_repository,
+            "TRITON_ENVIRONMENT": self.triton_environment,
+            "HOST": self.host,
+            "TRITON_URL": f"{self.host}:{self.triton_grpc_port}",
+            "TRITON_HTTP_PORT": self.triton_http_port,
+            "TRITON_METRICS_PORT": self.triton_metrics_port,
+            "AMT_HTTP_PORT": self.amt_http_port,
+            "AMT_GRPC_PORT": self.amt_grpc_port,
+        }
+        return {PREFIX + name: str(value) for name, value in values.items()}
+
+    def ports(self) -> dict[str, int]:
+        """The ports that the stack's programs will listen on, by what each is for."""
+        ports = {}
+        if "triton" in self.programs:
+            ports["Triton's gRPC"] = self.triton_grpc_port
+            ports["Triton's HTTP"] = self.triton_http_port
+            ports["Triton's metrics"] = self.triton_metrics_port
+        if "amt" in self.programs:
+            ports["the audio service's HTTP"] = self.amt_http_port
+            ports["the audio service's gRPC"] = self.amt_grpc_port
+        return ports
+
+
+def private(run_dir: Path, options: StackOptions | None = None) -> StackOptions:
+    """Options for a stack of one's own, in its own folder and on ports that are free now."""
+    free = _free_ports()
+    return replace(
+        options or StackOptions.from_environment(),
+        run_dir=run_dir.absolute(),
+        triton_grpc_port=next(free),
+        triton_http_port=next(free),
+        triton_metrics_port=next(free),
+        amt_http_port=next(free),
+        amt_grpc_port=next(free),
+    )
+
+
+def check_ports(options: StackOptions) -> None:
+    """Raise StackError, naming the port, when another program listens on one of the stack's."""
+    for purpose, port in options.ports().items():
+        with closing(socket.socket()) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((options.host, port))
+            except OSError as error:
+                raise StackError(
+                    f"port {port}, for {purpose}, cannot be used: {os.strerror(error.errno or 0).lower()}.",
+                    remedy=f"Stop what listens there, or set another ({PREFIX}..._PORT, {PREFIX}TRITON_URL).",
+                ) from error
+
+
+def _free_ports() -> Iterator[int]:
+    """Ports that nothing listens on; all different, as each is held until the last was found."""
+    with ExitStack() as held:
+        ports = []
+        for _ in range(5):
+            probe = held.enter_context(closing(socket.socket()))
+            probe.bind(("127.0.0.1", 0))
+            ports.append(probe.getsockname()[1])
+    return iter(ports)

@@ -1,0 +1,107 @@
+"""Processes that are started in the background, found again, and stopped with all their children."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+_PR_SET_PDEATHSIG: Final = 1
+_LIBC: Final = ctypes.CDLL(None)
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessId:
+    """Names one process for good: a pid may be given to another process, but not with the same start.
+
+    Attributes:
+        pid: the process, which is also the leader of its process group.
+        started: when it started, in clock ticks since the machine did.
+    """
+
+    pid: int
+    started: int
+
+    @classmethod
+    def of(cls, pid: int) -> ProcessId | None:
+        """The process that has this pid now, if any."""
+        return None if (stat := _stat(pid)) is None else cls(pid, stat[1])
+
+    def alive(self) -> bool:
+        """Whether this very process still runs (one that only waits to be reaped does not)."""
+        return (stat := _stat(self.pid)) is not None and stat[0] != "Z" and stat[1] == self.started
+
+    def replaced(self) -> bool:
+        """Whether the pid now belongs to another process, and with it the process group."""
+        return (stat := _stat(self.pid)) is not None and stat[1] != self.started
+
+
+def _stat(pid: int) -> tuple[str, int] | None:
+    """State letter and start time of a process, as in proc(5)."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    # The command's name, in brackets, may itself hold blanks and brackets.
+    state, *rest = stat.rpartition(")")[2].split()
+    return state, int(rest[18])
+
+
+def spawn(
+    command: Sequence[str], variables: Mapping[str, str], log: Path, *, tied: bool
+) -> subprocess.Popen[bytes]:
+    """Start a program as the leader of a session of its own, its output added to a log.
+
+    Args:
+        command: program and arguments.
+        variables: its whole environment.
+        log: the file that both output streams are appended to.
+        tied: whether it is to be told to stop when the calling thread ends, however that ends.
+    """
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            command,
+            env=dict(variables),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=_stop_with_parent if tied else None,  # noqa: PLW1509 - no other threads here
+        )
+
+
+def _stop_with_parent() -> None:
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def stop_group(leader: ProcessId, *, grace_s: float) -> None:
+    """Stop a process and its group: ask the leader, give it time, then end whatever is left."""
+    if leader.alive():
+        with suppress(ProcessLookupError):
+            os.kill(leader.pid, signal.SIGTERM)
+        wait_for_end(leader, grace_s)
+    kill_group(leader)
+
+
+def kill_group(leader: ProcessId) -> None:
+    """End what is left of a process's group at once, unless the number now names another's group."""
+    if not leader.replaced():
+        with suppress(ProcessLookupError):
+            os.killpg(leader.pid, signal.SIGKILL)
+
+
+def wait_for_end(process: ProcessId, limit_s: float) -> bool:
+    """Wait until a process has ended; False when it has not within the limit."""
+    deadline = time.monotonic() + limit_s
+    while process.alive():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True

@@ -1,0 +1,128 @@
+"""The programs of the local stack: how each is started, and how one sees that it is ready."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from services.local.options import StackOptions
+from services.triton import environment
+from services.triton.environment import REPOSITORY_ROOT
+from services.triton.server import TritonOptions, servable_models, server_command
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """One program.
+
+    Attributes:
+        name: as in `copyist`'s messages and the log's file name.
+        command: program and arguments.
+        variables: its environment.
+        addresses: what it serves, by the protocol's name.
+        problem: asks it why it is not ready yet; an empty answer means that it is.
+        cleanup: clears what a process of it may have left behind; called after every end.
+        grace_s: seconds that it is given to stop by itself.
+    """
+
+    name: str
+    command: list[str]
+    variables: Mapping[str, str]
+    addresses: dict[str, str]
+    problem: Callable[[httpx.Client], str]
+    cleanup: Callable[[], None]
+    grace_s: float
+
+
+def programs(options: StackOptions) -> list[Program]:
+    """The stack's programs in the order in which they start.
+
+    Raises:
+        TritonEnvironmentError: Triton's environment has not been prepared.
+    """
+    makers = {"triton": _triton, "amt": _amt}
+    return [makers[name](options) for name in options.programs]
+
+
+def _triton(options: StackOptions) -> Program:
+    found = environment.find(options.triton_environment)
+    shm_prefix = f"copyist_{options.triton_grpc_port}"
+    server = TritonOptions(
+        repository=options.model_repository,
+        grpc_port=options.triton_grpc_port,
+        http_port=options.triton_http_port,
+        metrics_port=options.triton_metrics_port,
+        models=servable_models(options.model_repository),
+        address=options.host,
+        shm_prefix=shm_prefix,
+    )
+    http = f"http://{options.host}:{options.triton_http_port}"
+    return Program(
+        name="triton",
+        command=server_command(found, server),
+        variables=found.variables(),
+        addresses={
+            "gRPC": f"{options.host}:{options.triton_grpc_port}",
+            "HTTP": http,
+            "metrics": f"http://{options.host}:{options.triton_metrics_port}/metrics",
+        },
+        problem=lambda client: _triton_problem(client, http),
+        cleanup=lambda: _remove_shared_memory(shm_prefix),
+        grace_s=12.0,
+    )
+
+
+def _triton_problem(client: httpx.Client, http: str) -> str:
+    if client.get(f"{http}/v2/health/ready").is_success:
+        return ""
+    models: list[dict[str, Any]] = client.post(f"{http}/v2/repository/index").json()
+    failed = [
+        m for m in models if m.get("state") == "UNAVAILABLE" and m.get("reason") not in (None, "unloaded")
+    ]
+    if not failed:
+        return "loading models"
+    return "; ".join(f"model {m['name']} version {m['version']}: {m['reason']}" for m in failed)
+
+
+def _remove_shared_memory(prefix: str) -> None:
+    """Regions of a Triton that was killed would stay in memory until the machine restarts."""
+    for region in Path("/dev/shm").glob(f"{prefix}*"):  # noqa: S108 - where Linux keeps them
+        region.unlink(missing_ok=True)
+
+
+def _amt(options: StackOptions) -> Program:
+    http = f"http://{options.host}:{options.amt_http_port}"
+    command = [sys.executable, "-m", "bentoml", "serve", "services.amt.service:AudioService"]
+    command += ["--working-dir", str(REPOSITORY_ROOT)]
+    command += ["--host", options.host, "--port", str(options.amt_http_port)]
+    return Program(
+        name="amt",
+        command=command,
+        variables={
+            **os.environ,
+            **options.variables,
+            "BENTOML_HOME": str(options.run_dir / "bentoml"),
+            "BENTOML_DO_NOT_TRACK": "true",
+        },
+        addresses={"HTTP": http, "gRPC": f"{options.host}:{options.amt_grpc_port}", "docs": f"{http}/docs"},
+        problem=lambda client: _service_problem(client, http),
+        cleanup=lambda: None,
+        grace_s=35.0,
+    )
+
+
+def _service_problem(client: httpx.Client, http: str) -> str:
+    answer = client.get(f"{http}/readyz")
+    if answer.is_success:
+        return ""
+    try:
+        return str(answer.json()["detail"])
+    except (json.JSONDecodeError, KeyError, TypeError):
+        return f"/readyz answers {answer.status_code}"

@@ -1,0 +1,226 @@
+"""Starting, stopping and describing a stack that runs in the background."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from services.local.errors import StackError
+from services.local.options import StackOptions, check_ports, private
+from services.local.processes import ProcessId, spawn, stop_group, wait_for_end
+from services.local.programs import programs
+from services.local.state import ProgramState, StackState, clear_state, exclusive, read_state
+from services.local.supervisor import Supervisor
+from services.triton.environment import REPOSITORY_ROOT
+
+#: A stack that is not ready by then is given up, in seconds.
+START_LIMIT_S: Final = 180.0
+#: A program that stopped so often before it was ever ready is given up.
+STARTS_LIMIT: Final = 3
+STOP_LIMIT_S: Final = 60.0
+
+Report = Callable[[str], None]
+
+
+def supervise(options: StackOptions) -> None:
+    """Run the stack in this process until it is told to stop.
+
+    Raises:
+        StackError: one runs already in the same folder.
+        TritonEnvironmentError: Triton's environment has not been prepared.
+    """
+    with exclusive(options.run_dir, "supervisor.lock", wait=False) as alone:
+        if not alone:
+            raise StackError(f"a stack runs already in {options.run_dir}.", remedy="`make status` shows it.")
+        Supervisor(options.run_dir, programs(options)).run()
+
+
+def up(options: StackOptions, report: Report = print) -> StackState:
+    """Start the stack in the background and wait until all of it is ready.
+
+    Raises:
+        StackError: it runs already, a port is taken, or a program does not start; nothing is left running.
+        TritonEnvironmentError: Triton's environment has not been prepared.
+    """
+    with exclusive(options.run_dir, "lock", wait=True):
+        if (found := state(options)) is not None:
+            raise StackError(f"it runs already ({_summary(found)}).", remedy="`make down` stops it.")
+        _stop_leftovers(options)
+        programs(options)  # fails here, in the foreground, if something is missing
+        check_ports(options)
+        report("copyist: starting " + " and ".join(options.programs))
+        command = [sys.executable, "-m", "services.local", "run", *options.programs]
+        variables = {**os.environ, **options.variables, "PYTHONPATH": str(REPOSITORY_ROOT)}
+        log = options.run_dir / "supervisor.log"
+        started = spawn(command, variables, log, tied=False)
+        supervisor = ProcessId.of(started.pid)
+        try:
+            return _wait_until_ready(options, lambda: started.poll() is None, report)
+        except BaseException:
+            if supervisor is not None:
+                stop_group(supervisor, grace_s=STOP_LIMIT_S)
+            started.wait()
+            _stop_leftovers(options)
+            raise
+
+
+def down(options: StackOptions, report: Report = print) -> None:
+    """Stop the stack and all its processes; without one, say so."""
+    with exclusive(options.run_dir, "lock", wait=True):
+        found = state(options)
+        if found is not None:
+            report("copyist: stopping")
+            with suppress(ProcessLookupError):
+                os.kill(found.supervisor.pid, signal.SIGTERM)
+            if not wait_for_end(found.supervisor, STOP_LIMIT_S):
+                stop_group(found.supervisor, grace_s=0.0)
+        leftovers = _stop_leftovers(options)
+        report("copyist: stopped" if found is not None or leftovers else "copyist: nothing is running")
+
+
+def state(options: StackOptions) -> StackState | None:
+    """What runs now; None when no supervisor does."""
+    found = read_state(options.run_dir)
+    return found if found is not None and found.supervisor.alive() else None
+
+
+def describe(found: StackState | None) -> list[str]:
+    """Lines for a person: what runs, where, and what is wrong with it."""
+    if found is None:
+        return ["copyist: nothing is running"]
+    lines = []
+    for name, program in found.programs.items():
+        about = ["down" if program.phase == "waiting" else str(program.phase)]
+        if program.problem:
+            about.append(program.problem)
+        if program.starts > 1:
+            about.append(f"restarted {program.starts - 1} times (last: {program.last_exit})")
+        lines.append(f"{name:<8}{', '.join(about)}")
+        lines += [f"{'':<8}{kind:<8} {address}" for kind, address in program.addresses.items()]
+        lines.append(f"{'':<8}{'log':<8} {program.log}")
+    return lines
+
+
+class LocalStack:
+    """A stack for the length of a `with` block; by default a private one, beside any that runs.
+
+    Args:
+        options: where it runs; by default a temporary folder and free ports.
+        programs: what it consists of; by default Triton and the services.
+        report: is told, line by line, what happens.
+
+    Raises (on entry):
+        CopyistError: it cannot be started.
+    """
+
+    def __init__(
+        self,
+        options: StackOptions | None = None,
+        *,
+        report: Report = lambda _: None,
+    ) -> None:
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        if options is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="copyist-")
+            options = private(Path(self._folder.name))
+        self.options = options
+        self._report = report
+
+    def __enter__(self) -> Self:
+        """Start it and wait until it is ready."""
+        try:
+            up(self.options, self._report)
+        except BaseException:
+            self._forget()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Stop all of it."""
+        try:
+            down(self.options, self._report)
+        finally:
+            self._forget()
+
+    @property
+    def http_url(self) -> str:
+        """The audio service's HTTP address, `http://host:port`."""
+        return f"http://{self.options.host}:{self.options.amt_http_port}"
+
+    @property
+    def grpc_url(self) -> str:
+        """The audio service's gRPC address, `host:port`."""
+        return f"{self.options.host}:{self.options.amt_grpc_port}"
+
+    @property
+    def triton_url(self) -> str:
+        """Triton's gRPC address, `host:port`."""
+        return f"{self.options.host}:{self.options.triton_grpc_port}"
+
+    def state(self) -> StackState | None:
+        """What runs now."""
+        return state(self.options)
+
+    def _forget(self) -> None:
+        if self._folder is not None:
+            self._folder.cleanup()
+
+
+def _wait_until_ready(options: StackOptions, running: Callable[[], bool], report: Report) -> StackState:
+    deadline = time.monotonic() + START_LIMIT_S
+    told: set[str] = set()
+    while time.monotonic() < deadline:
+        alive = running()
+        if (found := state(options)) is not None:
+            for name, program in found.programs.items():
+                if program.phase == "ready" and name not in told:
+                    told.add(name)
+                    report(f"copyist: {name} is ready")
+                elif program.starts >= STARTS_LIMIT and program.phase != "ready" and name not in told:
+                    raise StackError(f"{name} stopped with {program.last_exit}: {_last_line(program)}")
+            if found.ready:
+                return found
+        if not alive:
+            raise StackError(f"the supervisor stopped; see {options.run_dir / 'supervisor.log'}.")
+        time.sleep(0.1)
+    found = state(options)
+    raise StackError(f"not ready after {START_LIMIT_S:.0f} s ({_summary(found) if found else 'no state'}).")
+
+
+def _stop_leftovers(options: StackOptions) -> bool:
+    """End what a supervisor that was killed left behind; whether there was anything."""
+    found = read_state(options.run_dir)
+    if found is None or found.supervisor.alive():
+        return False
+    for program in found.programs.values():
+        if program.process is not None:
+            stop_group(program.process, grace_s=2.0)
+    for known in programs(options):
+        known.cleanup()
+    clear_state(options.run_dir)
+    return True
+
+
+def _summary(found: StackState) -> str:
+    return ", ".join(
+        f"{name}: {program.problem or program.phase}" for name, program in found.programs.items()
+    )
+
+
+def _last_line(program: ProgramState) -> str:
+    lines = [line.strip() for line in Path(program.log).read_text(errors="replace").splitlines()]
+    last = next((line for line in reversed(lines) if line), "no output")
+    return f"{last} (log: {program.log})"
