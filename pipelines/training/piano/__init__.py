@@ -1,0 +1,1 @@
+"""The `piano` model: its spectrogram, network, targets, data and training loop."""
