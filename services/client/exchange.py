@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field
-from itertools import count
 from typing import Any, Final, TypeVar
 
 import httpx
@@ -24,7 +23,7 @@ from services.client.results import (
     parse_models,
     parse_transcription,
 )
-from services.client.retry import RETRYABLE_STATUSES, RetryPolicy, parse_retry_after
+from services.client.retry import Patience, RetryPolicy, parse_retry_after
 from services.client.uploads import MultipartBody, Upload
 from services.errors import CopyistError
 
@@ -131,22 +130,16 @@ class Api:
 
     def _answer(self, call: Callable[[], Call], replayable: Callable[[], bool]) -> Exchange[httpx.Response]:
         """Send until there is a good answer, or trying again is pointless."""
-        for retry in count():
+        patience = Patience(self.retry)
+        while True:
             sent = call()
             outcome = yield sent
-            retry_after_s = None
-            if isinstance(outcome, httpx.Response):
-                if outcome.is_success:
-                    return outcome
-                retryable = outcome.status_code in RETRYABLE_STATUSES
-                retry_after_s = parse_retry_after(outcome.headers.get("Retry-After"))
-            else:
-                retryable = isinstance(outcome, RETRYABLE_FAILURES)
-            wait_s = self.retry.wait_s(retry, retry_after_s) if retryable and replayable() else None
+            if isinstance(outcome, httpx.Response) and outcome.is_success:
+                return outcome
+            wait_s = _wait_s(outcome, patience) if replayable() else None
             if wait_s is None:
                 raise self._error(outcome, sent)
             yield wait_s
-        raise AssertionError("unreachable: count() does not end")
 
     def _error(self, outcome: Outcome, call: Call) -> CopyistError:
         match outcome:
@@ -164,6 +157,19 @@ class Api:
 
     def _timeout(self, answer: float) -> httpx.Timeout:
         return httpx.Timeout(WRITE_S, connect=CONNECT_S, read=self.timeout_s or answer)
+
+
+def _wait_s(outcome: Outcome, patience: Patience) -> float | None:
+    """How long to wait before the same request again, or None if that is pointless."""
+    if isinstance(outcome, RETRYABLE_FAILURES):
+        return patience.after_failure()
+    if isinstance(outcome, httpx.Response):
+        retry_after_s = parse_retry_after(outcome.headers.get("Retry-After"))
+        if outcome.status_code == httpx.codes.TOO_MANY_REQUESTS:
+            return patience.after_refusal(retry_after_s)
+        if outcome.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+            return patience.after_failure(retry_after_s)
+    return None
 
 
 def answer_s(upload_bytes: int | None) -> float:

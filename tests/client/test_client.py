@@ -191,7 +191,7 @@ def test_unknown_problem_is_classed_by_its_status(
 ) -> None:
     scripted.in_turn(problem(status, "invented-tomorrow"))
     with pytest.raises(CopyistError) as caught:
-        transcribe(scripted.url, tone)
+        transcribe(scripted.url, tone, retry=RetryPolicy(attempts=1, busy_s=0))
     assert type(caught.value) is kind
     assert caught.value.status == status
 
@@ -208,11 +208,24 @@ def test_refusal_is_retried_after_as_long_as_asked(
     assert scripted.asked[0].parts() == scripted.asked[1].parts()
 
 
-def test_retries_end(scripted: Scripted, transcribe: Transcribe, tone: Path) -> None:
-    scripted.in_turn(problem(429, "overloaded"))
-    with pytest.raises(OverloadedError):
+@pytest.mark.parametrize("failure", [problem(503, "model-unavailable"), Answer(hang_up=True)])
+def test_retries_end(scripted: Scripted, transcribe: Transcribe, tone: Path, failure: Answer) -> None:
+    scripted.in_turn(failure)
+    with pytest.raises((ModelUnavailableError, UnreachableError)):
         transcribe(scripted.url, tone)
     assert len(scripted.asked) == QUICK.attempts
+
+
+def test_busy_service_is_asked_for_as_long_as_allowed(
+    scripted: Scripted, transcribe: Transcribe, tone: Path
+) -> None:
+    busy = [problem(429, "overloaded")] * 6
+    scripted.in_turn(*busy, good())
+    assert transcribe(scripted.url, tone, retry=RetryPolicy(attempts=1, base_s=0.01, busy_s=10)).id == "r-1"
+    scripted.asked.clear()
+    with pytest.raises(OverloadedError):
+        transcribe(scripted.url, tone, retry=RetryPolicy(base_s=0.1, busy_s=0.25))
+    assert 2 <= len(scripted.asked) <= 4  # waits of 0.05 to 0.1, then 0.1 to 0.2 s, then twice that
 
 
 def test_too_long_a_wait_is_left_to_the_caller(

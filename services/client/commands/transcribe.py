@@ -15,9 +15,12 @@ from services.client.client import AsyncCopyist
 from services.client.commands.options import url_option
 from services.client.display import BarDisplay, Display
 from services.client.exchange import Options
+from services.client.retry import RetryPolicy
 from services.client.vocabulary import FASTEST_BPM, FILE_SUFFIX, QUANTISE, SLOWEST_BPM
 
 DEFAULT_FORMATS: Final = "midi,musicxml,pdf"
+#: A batch has time: what keeps the service busy may be its own other recordings.
+BUSY_S: Final = 3600.0
 
 
 class FormatList(click.ParamType[tuple[str, ...]]):
@@ -129,7 +132,7 @@ def transcribe(
 async def _work(
     url: str | None, jobs: Sequence[Job], options: Options, at_once: int, display: Display
 ) -> int:
-    async with AsyncCopyist(url) as client:
+    async with AsyncCopyist(url, retry=RetryPolicy(busy_s=BUSY_S)) as client:
         await client.readiness()  # no service at all is told once, at once, not for every file
         return await transcribe_all(client, jobs, options, at_once=at_once, watcher=display)
 
