@@ -28,6 +28,9 @@ T = TypeVar("T")
 #: Waits between attempts, in seconds; together long enough for a crashed server to be back.
 RETRY_DELAYS_S: Final = (0.25, 0.5, 1.0, 2.0)
 
+#: What a question other than an inference may take, in seconds.
+PROBE_LIMIT_S: Final = 2.0
+
 _DTYPES: Final = {
     "BOOL": np.dtype(np.bool_),
     "UINT8": np.dtype(np.uint8),
@@ -121,7 +124,9 @@ class TritonClient:
         """Whether the server can be reached and has the model ready."""
         try:
             answer = await self._call(
-                self._stub.ModelReady(pb.ModelReadyRequest(name=model, version=version or ""), timeout=5)
+                self._stub.ModelReady(
+                    pb.ModelReadyRequest(name=model, version=version or ""), timeout=PROBE_LIMIT_S
+                )
             )
         except ModelUnavailableError:
             return False
@@ -134,7 +139,7 @@ class TritonClient:
             ModelUnavailableError: the server cannot be reached.
         """
         request = pb.RepositoryIndexRequest(ready=True)
-        answer = await self._call(self._stub.RepositoryIndex(request, timeout=5))
+        answer = await self._call(self._stub.RepositoryIndex(request, timeout=PROBE_LIMIT_S))
         return tuple(sorted((m.version for m in answer.models if m.name == model), key=int))
 
     async def times(self, model: str) -> ModelTimes:
@@ -144,7 +149,7 @@ class TritonClient:
             ModelUnavailableError: the server cannot be reached, or has no such model.
         """
         request = pb.ModelStatisticsRequest(name=model)
-        answer = await self._call(self._stub.ModelStatistics(request, timeout=5))
+        answer = await self._call(self._stub.ModelStatistics(request, timeout=PROBE_LIMIT_S))
         stats = [entry.inference_stats for entry in answer.model_stats]
         return ModelTimes(
             requests=sum(entry.success.count for entry in stats),
@@ -176,8 +181,9 @@ class TritonClient:
         """Copyist's error for a failed call."""
         code, details = error.code(), error.details() or "no details"
         if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-            return OverloadedError(
-                "The model server did not answer in time.", remedy="Try again in a few seconds."
+            return ModelUnavailableError(
+                f"The model server at {self._url} did not answer within {PROBE_LIMIT_S:g} s.",
+                remedy="Try again in a few seconds.",
             )
         if any(words in details.lower() for words in _QUEUE_REJECTIONS):
             return OverloadedError("The model's queue is full.", remedy="Try again in a few seconds.")
