@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pretty_midi
 import verovio
+from music21 import corpus
 from tqdm import tqdm
 
 from pipelines.cache import cache_folder
@@ -41,8 +42,6 @@ def score_files(folder: Path) -> list[Path]:
 
 def music21_files() -> list[Path]:
     """The files of music21's corpus that may be trained on, in a fixed order."""
-    from music21 import corpus
-
     chosen = []
     for path in map(Path, corpus.getCorePaths()):
         inside = str(path).split("corpus", 1)[-1].lower()

@@ -118,7 +118,9 @@ def evaluate(files: Iterable[Path], seed: int = 1) -> list[tuple[str, dict[str, 
 
 def main() -> None:
     """Print each piece's figures and the means over all."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path, help="folder of .mxl scores with piano parts")
     parser.add_argument("--pieces", type=int, default=60, help="how many of them, spread evenly")
     parser.add_argument("--each", action="store_true", help="print every piece too")

@@ -52,9 +52,7 @@ def score_notes(truth: np.ndarray, found: np.ndarray) -> NoteScores:
         return NoteScores(*[perfect] * len(fields(NoteScores)))
     hz = [440.0 * 2.0 ** ((notes[:, 2] - 69.0) / 12.0) for notes in (truth, found)]
     intervals = (truth[:, :2], found[:, :2])
-    matched = mir_eval.transcription.match_notes(
-        intervals[0], hz[0], intervals[1], hz[1], offset_ratio=None
-    )
+    matched = mir_eval.transcription.match_notes(intervals[0], hz[0], intervals[1], hz[1], offset_ratio=None)
     arguments = (intervals[0], hz[0], intervals[1], hz[1])
     precision, recall = len(matched) / len(found), len(matched) / len(truth)
     offset_f1 = mir_eval.transcription.precision_recall_f1_overlap(*arguments)[2]

@@ -31,9 +31,7 @@ class Performance:
     pedals: np.ndarray
 
 
-def excerpt(
-    random: np.random.Generator, corpus: list[np.ndarray], length_s: float
-) -> np.ndarray:
+def excerpt(random: np.random.Generator, corpus: list[np.ndarray], length_s: float) -> np.ndarray:
     """A stretch of a random score, retimed, transposed, at times thickened or broken into figures."""
     while True:
         table = corpus[int(random.integers(len(corpus)))]
@@ -70,9 +68,7 @@ def _figurate(random: np.random.Generator, table: np.ndarray) -> np.ndarray:
         count = int(random.integers(2, 5))
         turns = (0, *random.choice([3, 4, 7, 12, -12, 2, -5, 5], 3))
         step = length / count
-        rows += [
-            (onset + k * step, onset + (k + 1) * step, pitch + turns[k], part) for k in range(count)
-        ]
+        rows += [(onset + k * step, onset + (k + 1) * step, pitch + turns[k], part) for k in range(count)]
     return np.array(rows, np.float32)
 
 

@@ -28,6 +28,7 @@ FIRST_VALIDATION = 1_000_000
 
 
 def piece_path(number: int) -> Path:
+    """Where piece `number` lies in the cache."""
     return cache_folder("piano", "pieces") / f"{number:07d}.npz"
 
 
@@ -65,6 +66,7 @@ def make_pieces(first: int, count: int, scores: Path) -> None:
 
 
 def main() -> None:
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scores", type=Path, default=Path("../shared/data/scores"))
     parser.add_argument("--first", type=int, default=0)

@@ -151,9 +151,7 @@ def _ring_along(
     return (level * ringing * gate * 4).astype(np.float32)
 
 
-def _thumps(
-    random: np.random.Generator, performance: Performance, level: float, length: int
-) -> np.ndarray:
+def _thumps(random: np.random.Generator, performance: Performance, level: float, length: int) -> np.ndarray:
     """Short low knocks when the pedal moves and when keys come back up."""
     impulses = np.zeros(length, np.float32)
     times = np.concatenate([performance.pedals.ravel(), performance.notes[:, 1]])

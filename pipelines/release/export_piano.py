@@ -30,6 +30,7 @@ class Served(nn.Module):
         self.network = network
 
     def forward(self, audio: Tensor) -> Tensor:
+        """Samples to posteriors."""
         likely = torch.sigmoid(self.network(audio.float() / 32768))
         return torch.round(likely * 255).to(torch.uint8)
 

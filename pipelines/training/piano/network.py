@@ -12,7 +12,7 @@ Shapes: B recordings, T frames, C channels, P = 88 keys, F = 99 pitches on the s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -36,9 +36,6 @@ class NetworkSize:
     pitch: int = 64
     lstm: int = 48
 
-    def as_dict(self) -> dict[str, int]:
-        return asdict(self)
-
 
 def _normalised(channels: int) -> nn.Sequential:
     return nn.Sequential(nn.BatchNorm2d(channels), nn.ReLU())
@@ -47,9 +44,7 @@ def _normalised(channels: int) -> nn.Sequential:
 def _conv(inputs: int, outputs: int, kernel: tuple[int, int], dilation: int = 1) -> nn.Sequential:
     """Convolution over (time, pitch) that keeps both lengths, normalisation, ReLU."""
     padding = (dilation * (kernel[0] // 2), kernel[1] // 2)
-    layer = nn.Conv2d(
-        inputs, outputs, kernel, padding=padding, dilation=(dilation, 1), bias=False
-    )
+    layer = nn.Conv2d(inputs, outputs, kernel, padding=padding, dilation=(dilation, 1), bias=False)
     return nn.Sequential(layer, _normalised(outputs))
 
 
@@ -103,6 +98,7 @@ class HarmonicGather(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """Gather and mix."""
         padded = nn.functional.pad(x, (self.below, self.above))
         starts = tuple(self.below + shift for shift in self.shifts)
         if self.training:
@@ -137,6 +133,7 @@ class PianoNetwork(nn.Module):
             self.heads.bias.copy_(torch.tensor([-4.0, -4.0, -2.5, 0.0]))
 
     def forward(self, audio: Tensor) -> Tensor:
+        """Audio to logits."""
         with torch.no_grad(), torch.autocast(audio.device.type, enabled=False):
             x = self.spectrogram(audio.float())
         return self.from_spectrogram(x)

@@ -28,20 +28,21 @@ class Recipe:
 
     seed: int = 1
     pieces: int = 2400
-    validation_pieces: int = 40
+    validation_pieces: int = 16
     pitch_channels: int = 80
     frames: int = 256
     batch: int = 4
-    steps: int = 4400
+    steps: int = 3600
     warm_up: int = 60
     learning_rate: float = 3e-3
     average: float = 0.995
     workers: int = 1
     report_every: int = 50
-    validate_every: int = 250
+    validate_every: int = 400
 
     @property
     def clip_s(self) -> float:
+        """Length of a clip in seconds."""
         return self.frames * FRAME_S
 
     def rate_at(self, step: int) -> float:

@@ -62,6 +62,7 @@ class Spectrogram(nn.Module):
             self.register_buffer(f"kernels_{index}", torch.tensor(by_hop.copy()).half())
 
     def forward(self, audio: Tensor) -> Tensor:
+        """Audio to log magnitudes."""
         batch, samples = audio.shape
         frames = samples // HOP_SAMPLES
         hops = audio.reshape(batch, frames, HOP_SAMPLES).transpose(1, 2)

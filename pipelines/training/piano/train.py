@@ -53,6 +53,7 @@ class Trainer:
 
     @property
     def checkpoint(self) -> Path:
+        """Where the run stands; written after every validation."""
         return self.folder / "last.ckpt"
 
     def run(self) -> None:
@@ -105,8 +106,13 @@ class Trainer:
         named = "  ".join(f"{name} {loss:.4f}" for name, loss in zip(HEADS, heads, strict=True))
         pace = self.seconds / self.step
         left_min = (self.recipe.steps - self.step) * pace / 60
-        print(f"step {self.step}  {heard_h:.2f} h heard  {pace:.2f} s/step  {left_min:.0f} min left  {named}", flush=True)
-        _append(self.folder / "losses.csv", {"step": self.step, **dict(zip(HEADS, heads.tolist(), strict=True))})
+        print(
+            f"step {self.step}  {heard_h:.2f} h heard  {pace:.2f} s/step  {left_min:.0f} min left  {named}",
+            flush=True,
+        )
+        _append(
+            self.folder / "losses.csv", {"step": self.step, **dict(zip(HEADS, heads.tolist(), strict=True))}
+        )
 
     def _validate(self) -> None:
         scores = mean_scores(list(validate(self.average, self.device)))
@@ -163,6 +169,7 @@ def _append(path: Path, row: dict[str, float]) -> None:
 
 
 def main() -> None:
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scores", type=Path, default=Path("../shared/data/scores"))
     parser.add_argument("--run", default="piano", help="name of the run; its folder is in the cache")

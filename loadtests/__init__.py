@@ -1,0 +1,1 @@
+"""Load and speed: benchmarks against peers, and users for load tests."""
