@@ -18,7 +18,16 @@ from services.client.results import (
     Transcription,
 )
 from services.client.retry import RetryPolicy
-from services.errors import CopyistError
+from services.errors import (
+    CopyistError,
+    InputError,
+    ModelError,
+    ModelUnavailableError,
+    OverloadedError,
+    TooLargeError,
+    UnknownOptionError,
+    UnreadableMediaError,
+)
 from services.music.notes import Note
 
 __all__ = [
@@ -26,15 +35,22 @@ __all__ = [
     "BadAnswerError",
     "Copyist",
     "CopyistError",
+    "InputError",
     "Key",
     "Metre",
     "Model",
+    "ModelError",
+    "ModelUnavailableError",
     "Note",
+    "OverloadedError",
     "Progress",
     "Readiness",
     "RetryPolicy",
     "ScoreFile",
     "Tempo",
+    "TooLargeError",
     "Transcription",
+    "UnknownOptionError",
     "UnreachableError",
+    "UnreadableMediaError",
 ]

@@ -27,6 +27,7 @@ Completion for the shell: put this into ~/.bashrc (or zsh, fish instead of bash)
   eval "$(_COPYIST_COMPLETE=bash_source copyist)"
 """,
 )
+@click.version_option(package_name="copyist")
 def copyist() -> None:
     """Hears music and writes it down: recordings in, notation out."""
 

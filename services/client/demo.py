@@ -16,10 +16,13 @@ from services.client.cli import FAILED, INTERRUPTED
 from services.client.client import Copyist
 from services.client.results import Transcription
 from services.errors import CopyistError
+from services.local.options import private
 from services.local.stack import LocalStack
 
 RECORDING: Final = Path(__file__).parent / "samples" / "demo.flac"
 RESULTS: Final = Path("out") / "demo"
+#: Not a temporary folder: when something does not start, its log must still be there to be read.
+LOGS: Final = Path(".run") / "demo"
 FORMATS: Final = ("midi", "musicxml", "pdf", "svg", "json")
 
 
@@ -30,7 +33,7 @@ def main() -> int:
     started = time.monotonic()
     try:
         console.print("Starting Triton and the audio service, on ports of their own ...")
-        with LocalStack() as stack:
+        with LocalStack(private(LOGS)) as stack:
             console.print(f"  ready at {stack.http_url} after {time.monotonic() - started:.1f} s")
             with Copyist(stack.http_url) as copyist:
                 hear(copyist, console, RECORDING, RESULTS)
