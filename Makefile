@@ -1,22 +1,130 @@
-# Every target sets up what it needs; stamps under .venv*/ make a second run instant.
+# Every target sets up what it needs; stamps in the virtual environments make a second run instant.
+#   .venv         the services, the client, and (for tests) what checks them
+#   .venv-triton  the local Triton
+#   .venv-train   training, with PyTorch        .venv-peer  a published transcriber to compare with
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
-PYTHON ?= python3.11
-VENV := .venv
-BIN := $(VENV)/bin
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+TRAIN := .venv-train/bin
+PIP_INSTALL := -m pip install --disable-pip-version-check --no-warn-script-location
 
 .PHONY: help
 help: ## Show what can be made
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 20
 
-.PHONY: lint types fmt
-lint: ## Check style and format
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+## ---- setting up
 
-types: ## Check types
-	$(BIN)/mypy
+.PHONY: setup
+setup: .venv/serving.stamp triton ## Set up the services, the client and the local Triton
 
-fmt: ## Format the code and mend what can be mended
-	$(BIN)/ruff check --fix .
-	$(BIN)/ruff format .
+.venv/pip.stamp:
+	@echo "setup: making .venv with $(PYTHON)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' \
+		|| { echo "setup: Python 3.11 is needed; name it with PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/serving.stamp: requirements/serving.txt pyproject.toml | .venv/pip.stamp
+	@echo "setup: installing the services and the client"
+	@$(BIN)/python $(PIP_INSTALL) --requirement requirements/serving.txt
+	@$(BIN)/python $(PIP_INSTALL) --no-deps --editable .
+	@touch $@
+
+.venv/test.stamp: requirements/test.txt | .venv/serving.stamp
+	@echo "setup: installing what the tests and checks need"
+	@$(BIN)/python $(PIP_INSTALL) --requirement requirements/test.txt
+	@touch $@
+
+.PHONY: triton
+triton: .venv/serving.stamp
+	@$(BIN)/python -m services.triton.environment
+
+.venv-train/train.stamp: requirements/training.txt
+	@echo "setup: making .venv-train (PyTorch: this takes a while)"
+	@test -x $(TRAIN)/python || $(PYTHON) -m venv .venv-train
+	@$(TRAIN)/python $(PIP_INSTALL) --requirement requirements/training.txt
+	@touch $@
+
+.venv-peer/peer.stamp: requirements/peer.txt requirements/peer-model.txt
+	@echo "setup: making .venv-peer"
+	@test -x .venv-peer/bin/python || $(PYTHON) -m venv .venv-peer
+	@.venv-peer/bin/python $(PIP_INSTALL) --no-deps --requirement requirements/peer.txt --requirement requirements/peer-model.txt
+	@touch $@
+
+## ---- using
+
+.PHONY: demo up down status
+demo: setup ## Transcribe a sample recording with a stack of its own
+	@$(BIN)/python -m services.client.demo
+
+up: setup ## Start Triton and the services in the background
+	@$(BIN)/python -m services.local up
+
+down: .venv/serving.stamp ## Stop them
+	@$(BIN)/python -m services.local down
+
+status: .venv/serving.stamp ## Show what runs
+	@$(BIN)/python -m services.local status
+
+## ---- checking
+
+.PHONY: test test-services test-pipelines check lint types fmt
+test: test-services test-pipelines ## Run all tests, those of training in its own environment
+
+test-services: .venv/test.stamp triton
+	@.ci/system-packages test
+	@$(BIN)/python -m pytest --ignore tests/pipelines
+
+test-pipelines: .venv-train/train.stamp
+	@.ci/system-packages training
+	@$(TRAIN)/python -m pytest tests/pipelines
+
+check: lint types test ## Check style, types and tests
+
+lint: .venv/test.stamp ## Check style and format
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: .venv/test.stamp ## Check types
+	@$(BIN)/mypy
+
+fmt: .venv/test.stamp ## Format the code and mend what can be mended
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+## ---- models
+
+.PHONY: train-piano release-piano eval-piano bench-amt
+train-piano: .venv-train/train.stamp ## Make the piano model's data and train it; resumes where it stopped
+	@.ci/system-packages training
+	@$(TRAIN)/python -m pipelines.training.piano.train
+
+release-piano: .venv-train/train.stamp ## Export the trained piano model into the model repository
+	@$(TRAIN)/python -m pipelines.release.piano
+
+eval-piano: .venv/test.stamp triton .venv-peer/peer.stamp ## Score the served piano model on real recordings
+	@$(BIN)/python -m pipelines.evaluation.piano
+
+bench-amt: .venv/test.stamp triton .venv-peer/peer.stamp ## Time the audio service beside a published transcriber
+	@$(BIN)/python -m loadtests.bench_amt
+
+## ---- maintaining
+
+# Where a build of PyTorch for CPUs alone is on offer (by PIP_FIND_LINKS), it is resolved with that; the
+# build's name is dropped, so that the same lock installs the GPU build elsewhere.
+UV_COMPILE = $(BIN)/uv pip compile --quiet --no-header --no-annotate --python-version 3.11 \
+	--no-emit-index-url --no-emit-find-links $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS))
+
+.PHONY: lock
+lock: .venv/serving.stamp ## Lock the dependencies of pyproject.toml and requirements/*.in to exact versions
+	@$(BIN)/python $(PIP_INSTALL) --quiet uv
+	$(UV_COMPILE) pyproject.toml --output-file requirements/serving.txt
+	$(UV_COMPILE) pyproject.toml --extra test --constraint requirements/serving.txt --output-file requirements/test.txt
+	$(UV_COMPILE) pyproject.toml --extra test --extra training --constraint requirements/test.txt --output-file requirements/training.txt
+	sed -i 's/^\(torch==[^+]*\)+cpu$$/\1/' requirements/training.txt
+	$(UV_COMPILE) requirements/triton.in --output-file requirements/triton.txt
+	$(UV_COMPILE) requirements/peer.in --output-file requirements/peer.txt
