@@ -21,12 +21,19 @@ class Backend:
         self.piano = PianoModel(
             self._triton, settings.model_repository, chunks_in_flight=settings.chunks_in_flight
         )
+        self._processes = Processes(
+            settings.engraving_processes, warm_up=notation.warm_up, max_s=settings.max_engraving_s
+        )
         self.transcriber = Transcriber(
             self.piano,
-            Processes(settings.engraving_processes, warm_up=notation.warm_up, max_s=settings.max_engraving_s),
+            self._processes,
             max_audio_s=settings.max_audio_s,
             max_transcriptions=settings.max_transcriptions,
         )
+
+    async def warm_up(self) -> None:
+        """Start the processes that engrave, so that the first caller does not wait for them."""
+        await self._processes.warm_up()
 
     async def check_ready(self) -> None:
         """Raise ModelUnavailableError unless the model server answers and has the model ready."""
@@ -44,4 +51,5 @@ class Backend:
     async def close(self) -> None:
         """Let go of everything."""
         self.transcriber.close()
+        self._processes.close()
         await self._triton.close()

@@ -11,6 +11,7 @@ from services.errors import UnknownOptionError
 from services.music.export import Format, parse_formats
 from services.music.rhythm import Quantise
 
+OPTION_NAMES: Final = ("instrument", "formats", "tempo", "quantise")
 INSTRUMENTS: Final = ("piano",)
 SLOWEST_BPM: Final = 20.0
 FASTEST_BPM: Final = 400.0
@@ -39,11 +40,10 @@ class Options:
         Raises:
             UnknownOptionError: a name or a value that does not exist.
         """
-        names = ("instrument", "formats", "tempo", "quantise")
         for name in texts:
-            if name not in names:
+            if name not in OPTION_NAMES:
                 raise UnknownOptionError(
-                    f"There is no option {name!r}.", remedy=f"The options are: {', '.join(names)}."
+                    f"There is no option {name!r}.", remedy=f"The options are: {', '.join(OPTION_NAMES)}."
                 )
         given = {name: text.strip() for name, text in texts.items() if text.strip()}
         return cls(

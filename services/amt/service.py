@@ -7,6 +7,7 @@ of any size, and answer errors in forms of their own. The gRPC API runs beside i
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Any, Final
 
@@ -15,6 +16,8 @@ from starlette.routing import Router
 
 from services.amt.api import AudioApi
 from services.amt.backend import Backend
+from services.amt.grpc import AudioRecogniser
+from services.runtime.grpc import GrpcServer
 from services.runtime.http import Edge
 from services.runtime.settings import Settings
 
@@ -29,13 +32,24 @@ class Audio:
 
     @bentoml.on_startup  # type: ignore[untyped-decorator]
     async def start(self) -> None:
-        """Connect to the model server and open the gRPC port."""
+        """Connect to the model server, open the gRPC port, and load what engraves."""
         logging.getLogger("copyist").setLevel(logging.INFO)
-        API.backend = Backend(SETTINGS)
+        backend = Backend(SETTINGS)
+        self.grpc_server = GrpcServer(
+            AudioRecogniser(backend),
+            f"{SETTINGS.host}:{SETTINGS.amt_grpc_port}",
+            max_upload_bytes=SETTINGS.max_upload_bytes,
+            shares_port=SETTINGS.amt_workers > 1,
+        )
+        await self.grpc_server.start()
+        self.warming = asyncio.create_task(backend.warm_up())
+        API.backend = backend
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     async def stop(self) -> None:
         """Finish what runs, and let go of everything."""
+        await self.grpc_server.stop(SETTINGS.drain_s)
+        self.warming.cancel()
         if API.backend is not None:
             await API.backend.close()
 

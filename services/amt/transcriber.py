@@ -141,9 +141,8 @@ class Transcriber:
             raise
 
     def close(self) -> None:
-        """Give the threads and processes back."""
+        """Give the threads back."""
         self._threads.shutdown(wait=False, cancel_futures=True)
-        self._processes.close()
 
 
 def _hear(

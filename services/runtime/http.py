@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import time
-import uuid
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 from starlette.datastructures import FormData, MutableHeaders, UploadFile
@@ -20,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.errors import CopyistError, InputError, TooLargeError
 from services.runtime import metrics, problems
+from services.runtime.request_ids import request_id_from
 
 R = TypeVar("R")
 
@@ -33,7 +33,9 @@ _FORM_BYTES: Final = 1 << 16
 _MAX_FIELDS: Final = 20
 #: Asked every few seconds by Kubernetes and Prometheus.
 _UNLOGGED: Final = ("/livez", "/readyz", "/metrics")
-_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+#: Seconds in which the rest of a refused upload is taken in and thrown away, so that the answer arrives: a
+#: connection closed with unread bytes is reset, and a reset may overtake the answer.
+_LINGER_S: Final = 1.0
 
 
 class Edge:
@@ -67,8 +69,9 @@ class Edge:
 
     async def _answer(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
         request_id = answer.request_id
+        body = _Body(receive)
         try:
-            await self.router(scope, receive, answer)
+            await self.router(scope, body, answer)
             return
         except CopyistError as error:
             if error.status >= 500:
@@ -85,9 +88,36 @@ class Edge:
             response = problems.response(problems.unexpected(request_id), request_id)
         if answer.begun:
             raise RuntimeError("the answer broke off after it had begun")
-        # What is left of the upload is not read: without this the client's next request would wait for it.
-        response.headers["Connection"] = "close"
-        await response(scope, receive, answer)
+        await _refuse(response, body, answer)
+
+
+async def _refuse(response: Response, body: _Body, send: Send) -> None:
+    """Send an answer to a request whose body may not have been read, and close the connection if so."""
+    if not body.unread:
+        await response({"type": "http"}, body, send)
+        return
+    response.headers["Connection"] = "close"
+    start = {"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers}
+    await send(start)
+    await send({"type": "http.response.body", "body": bytes(response.body), "more_body": True})
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_LINGER_S):
+            while body.unread:
+                await body()
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+class _Body:
+    """Receives a request's body and knows whether some of it is still to come."""
+
+    def __init__(self, receive: Receive) -> None:
+        self.receive = receive
+        self.unread = True
+
+    async def __call__(self) -> Message:
+        message = await self.receive()
+        self.unread = message["type"] == "http.request" and message.get("more_body", False)
+        return message
 
 
 class _Answer:
@@ -111,9 +141,9 @@ def _request_id(scope: Scope) -> str:
     """Take the caller's request id where it is a sensible one, or make a new one."""
     wanted = REQUEST_ID_HEADER.lower().encode()
     for name, value in scope["headers"]:
-        if name == wanted and _REQUEST_ID.fullmatch(text := value.decode("latin-1")):
-            return str(text)
-    return uuid.uuid4().hex
+        if name == wanted:
+            return request_id_from(value.decode("latin-1"))
+    return request_id_from("")
 
 
 def _template(router: Router, scope: Scope) -> str:

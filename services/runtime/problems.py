@@ -16,7 +16,7 @@ MEDIA_TYPE: Final = "application/problem+json"
 _GRPC_BY_STATUS: Final = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
     404: grpc.StatusCode.NOT_FOUND,
-    413: grpc.StatusCode.OUT_OF_RANGE,
+    413: grpc.StatusCode.INVALID_ARGUMENT,
     422: grpc.StatusCode.INVALID_ARGUMENT,
     429: grpc.StatusCode.RESOURCE_EXHAUSTED,
     502: grpc.StatusCode.INTERNAL,

@@ -72,6 +72,10 @@ class Processes:
         finally:
             self._free.put_nowait(process)
 
+    async def warm_up(self) -> None:
+        """Start all processes now."""
+        await asyncio.gather(*(self.run(_nothing) for _ in self._all))
+
     def close(self) -> None:
         """End all processes."""
         for process in self._all:
@@ -101,6 +105,10 @@ def _begin(parent: int, warm_up: Callable[[], None]) -> None:
     if os.getppid() != parent:
         os.kill(os.getpid(), signal.SIGKILL)
     warm_up()
+
+
+def _nothing() -> None:
+    """Do nothing, in a process that has begun."""
 
 
 def _end(process: ProcessPoolExecutor) -> None:

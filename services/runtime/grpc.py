@@ -1,0 +1,86 @@
+"""The gRPC server of a process: inference, health and reflection on one port."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from tritonclient.grpc import service_pb2 as pb
+from tritonclient.grpc.service_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
+
+from services.errors import CopyistError
+from services.runtime.inference import InferenceService, Recogniser
+
+#: Room for a request's other tensors beside the file.
+_MESSAGE_BYTES: Final = 1 << 16
+_HEALTH_CHECK_S: Final = 2.0
+
+
+class GrpcServer:
+    """Serves one recogniser."""
+
+    def __init__(
+        self, recogniser: Recogniser, address: str, *, max_upload_bytes: int, shares_port: bool
+    ) -> None:
+        """Prepare the server inside a running event loop.
+
+        Args:
+            recogniser: what is served.
+            address: host:port to listen on.
+            max_upload_bytes: largest accepted file.
+            shares_port: whether other processes listen on the same port and take turns.
+        """
+        self._recogniser = recogniser
+        self._address = address
+        self._server = grpc.aio.server(
+            options=[
+                ("grpc.max_receive_message_length", max_upload_bytes + _MESSAGE_BYTES),
+                ("grpc.max_send_message_length", -1),
+                ("grpc.so_reuseport", int(shares_port)),
+            ]
+        )
+        add_GRPCInferenceServiceServicer_to_server(
+            InferenceService(recogniser, max_upload_bytes), self._server
+        )
+        self._health = health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        services = [pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name, health.SERVICE_NAME]
+        reflection.enable_server_reflection([*services, reflection.SERVICE_NAME], self._server)
+        self._services = ["", recogniser.name, services[0]]
+        self._watch: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises:
+            OSError: the port is taken.
+        """
+        try:
+            self._server.add_insecure_port(self._address)
+        except RuntimeError:
+            raise OSError(
+                f"The gRPC port {self._address} cannot be opened; another program may have it."
+            ) from None
+        await self._server.start()
+        self._watch = asyncio.create_task(self._watch_health())
+
+    async def stop(self, grace_s: float) -> None:
+        """Refuse new calls, give those that run `grace_s` seconds to finish, and stop."""
+        if self._watch is not None:
+            self._watch.cancel()
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(grace_s)
+
+    async def _watch_health(self) -> None:
+        while True:
+            try:
+                await self._recogniser.versions()
+                status = health_pb2.HealthCheckResponse.SERVING
+            except CopyistError:
+                status = health_pb2.HealthCheckResponse.NOT_SERVING
+            for service in self._services:
+                await self._health.set(service, status)
+            await asyncio.sleep(_HEALTH_CHECK_S)

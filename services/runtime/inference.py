@@ -1,0 +1,205 @@
+"""The Open Inference Protocol, spoken by a service of ours.
+
+So `tritonclient.grpc`, or any other client of that protocol, can call a service as it would call a model
+on Triton: the file and the options go in as tensors of one element, the results come out as such. What
+is served is a `Recogniser`; nothing here knows of audio or pages.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, NoReturn, Protocol
+
+import grpc
+from tritonclient.grpc import service_pb2 as pb
+from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceServicer
+
+from services.errors import CopyistError, InputError, ModelUnavailableError, OverloadedError, TooLargeError
+from services.runtime import metrics, problems, tensors
+from services.runtime.request_ids import request_id_from
+
+log = logging.getLogger("copyist.requests")
+
+FILE_INPUT: Final = "file"
+PLATFORM: Final = "copyist"
+
+
+@dataclass(frozen=True, slots=True)
+class Recognised:
+    """What a recogniser answers: the outputs by name, and the version of the model that it asked."""
+
+    outputs: Mapping[str, bytes]
+    version: str
+
+
+class Recogniser(Protocol):
+    """Something that takes a file and options and gives named files back.
+
+    Attributes:
+        name: the model's name on the wire, such as `amt`.
+        options: names of the options.
+        outputs: names of all outputs.
+        default_outputs: those given when none is asked for.
+    """
+
+    name: str
+    options: tuple[str, ...]
+    outputs: tuple[str, ...]
+    default_outputs: tuple[str, ...]
+
+    async def versions(self) -> tuple[str, ...]:
+        """List the versions that are ready; raises ModelUnavailableError where there is none."""
+        ...
+
+    async def recognise(
+        self, content: bytes, options: Mapping[str, str], outputs: tuple[str, ...], request_id: str
+    ) -> Recognised:
+        """Recognise one file."""
+        ...
+
+
+class InferenceService(GRPCInferenceServiceServicer):  # type: ignore[misc]
+    """The calls of the Open Inference Protocol; those of Triton's extensions answer UNIMPLEMENTED."""
+
+    def __init__(self, recogniser: Recogniser, max_upload_bytes: int) -> None:
+        self._recogniser = recogniser
+        self._max_upload_bytes = max_upload_bytes
+
+    async def ServerLive(self, request: Any, context: Any) -> Any:  # noqa: N802 - the protocol's names
+        """Tell that the process answers."""
+        return pb.ServerLiveResponse(live=True)
+
+    async def ServerReady(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Tell whether a file could be recognised now."""
+        return pb.ServerReadyResponse(ready=await self._ready())
+
+    async def ModelReady(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Tell whether a model, or a version of it, is ready."""
+        known = request.name == self._recogniser.name
+        return pb.ModelReadyResponse(ready=known and await self._ready(request.version))
+
+    async def ServerMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Tell what this server is."""
+        return pb.ServerMetadataResponse(name=PLATFORM, version="1", extensions=[])
+
+    async def ModelMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Tell a model's inputs and outputs."""
+        call = _Call(self._recogniser.name, context, "ModelMetadata", "")
+        async with call.answering():
+            self._check_name(request.name)
+            answer = pb.ModelMetadataResponse(
+                name=self._recogniser.name, platform=PLATFORM, versions=await self._recogniser.versions()
+            )
+            for name in (FILE_INPUT, *self._recogniser.options):
+                answer.inputs.add(name=name, datatype="BYTES", shape=[1])
+            for name in self._recogniser.outputs:
+                answer.outputs.add(name=name, datatype="BYTES", shape=[1])
+            return answer
+
+    async def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Recognise a file."""
+        call = _Call(self._recogniser.name, context, "ModelInfer", request.id)
+        async with call.answering():
+            self._check_name(request.model_name)
+            await self._check_version(request.model_version)
+            content, options = self._inputs(request)
+            wanted = self._wanted(request)
+            recognised = await self._recogniser.recognise(content, options, wanted, call.request_id)
+            answer = pb.ModelInferResponse(
+                model_name=self._recogniser.name, model_version=recognised.version, id=request.id
+            )
+            for name in wanted:
+                answer.outputs.add(name=name, datatype="BYTES", shape=[1])
+                answer.raw_output_contents.append(tensors.one_element(recognised.outputs[name]))
+            return answer
+
+    async def _ready(self, version: str = "") -> bool:
+        try:
+            versions = await self._recogniser.versions()
+        except CopyistError:
+            return False
+        return not version or version in versions
+
+    def _check_name(self, name: str) -> None:
+        if name != self._recogniser.name:
+            raise problems.NotFoundError(
+                f"There is no model {name!r} here.", remedy=f"Call the model {self._recogniser.name!r}."
+            )
+
+    async def _check_version(self, version: str) -> None:
+        """A version may be named, but only the one that answers: which that is, the service decides."""
+        if version and version != (newest := (await self._recogniser.versions())[-1]):
+            raise problems.NotFoundError(
+                f"Version {version!r} of {self._recogniser.name} does not serve.",
+                remedy=f"Leave the version out, or ask for {newest!r}.",
+            )
+
+    def _inputs(self, request: Any) -> tuple[bytes, dict[str, str]]:
+        values = {name: tensors.parameter_text(parameter) for name, parameter in request.parameters.items()}
+        content: bytes | None = None
+        for index, tensor in enumerate(request.inputs):
+            value = tensors.only_element(request, index)
+            if tensor.name == FILE_INPUT:
+                content = value if isinstance(value, bytes) else None
+            else:
+                values[tensor.name] = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+        if content is None:
+            raise InputError(
+                f"The request has no input {FILE_INPUT!r} of type BYTES.",
+                remedy="Send the file's bytes as one BYTES element of shape [1].",
+            )
+        if len(content) > self._max_upload_bytes:
+            raise TooLargeError(
+                f"The file is larger than the limit of {self._max_upload_bytes} bytes "
+                "(COPYIST_MAX_UPLOAD_BYTES).",
+                remedy="Compress it or cut it into parts, and send them one by one.",
+            )
+        return content, values
+
+    def _wanted(self, request: Any) -> tuple[str, ...]:
+        wanted = tuple(dict.fromkeys(output.name for output in request.outputs))
+        for name in wanted:
+            if name not in self._recogniser.outputs:
+                raise InputError(
+                    f"There is no output {name!r}.",
+                    remedy=f"The outputs are: {', '.join(self._recogniser.outputs)}.",
+                )
+        return wanted or self._recogniser.default_outputs
+
+
+class _Call:
+    """One call: its id, its measures, and how its errors are told."""
+
+    def __init__(self, service: str, context: Any, method: str, request_id: str) -> None:
+        self._service = service
+        self._context = context
+        self._method = method
+        self.request_id = request_id_from(request_id)
+
+    @contextlib.asynccontextmanager
+    async def answering(self) -> AsyncIterator[None]:
+        """Tell errors as status codes, with the kind of problem and the request's id in the metadata."""
+        with metrics.observe(self._service, "grpc", self._method) as measured:
+            measured.status = grpc.StatusCode.CANCELLED.name
+            try:
+                yield
+                measured.status = grpc.StatusCode.OK.name
+            except CopyistError as error:
+                measured.status = problems.grpc_status(error).name
+                await self._abort(error)
+            except Exception:
+                log.exception("unexpected error id=%s", self.request_id)
+                measured.status = grpc.StatusCode.INTERNAL.name
+                await self._abort(problems.unexpected(self.request_id))
+
+    async def _abort(self, error: CopyistError) -> NoReturn:
+        metadata = [("x-request-id", self.request_id), ("copyist-problem", error.slug)]
+        if isinstance(error, OverloadedError | ModelUnavailableError):
+            metadata.append(("retry-after", str(error.retry_after_s)))
+        await self._context.abort(
+            problems.grpc_status(error), f"{error.detail} {error.remedy}".strip(), tuple(metadata)
+        )
+        raise AssertionError("abort always raises")
