@@ -17,7 +17,6 @@ import os
 import shutil
 import subprocess
 import sys
-import sysconfig
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ from pathlib import Path
 from typing import Final
 
 from services.errors import CopyistError
+from services.triton import libpython
 
 REPOSITORY_ROOT: Final = Path(__file__).resolve().parents[2]
 DEFAULT_ROOT: Final = REPOSITORY_ROOT / ".venv-triton"
@@ -88,7 +88,7 @@ class TritonEnvironment:
             stamp = self._stamp.read_text()
         except OSError:
             return False
-        library = self.root / "libpython" / _library_name()
+        library = self.root / "libpython" / libpython.LIBRARY
         return stamp == _fingerprint() and self.server.is_file() and library.exists()
 
     @property
@@ -124,20 +124,30 @@ def prepare(root: Path = DEFAULT_ROOT, report: Report = print) -> TritonEnvironm
         if environment.is_complete():  # another process made it while this one waited
             return environment
         started = time.monotonic()
-        libpython = _find_libpython()
         _clear(root)
         report(f"Triton: making its environment in {root}")
         _run([sys.executable, "-m", "venv", str(root)])
+        _provide_libpython(root / "libpython", report)
         report("Triton: installing the server and onnxruntime (about 90 MB, once)")
         pip = [str(root / "bin" / "python"), "-m", "pip", "install", "--no-deps", "--no-warn-script-location"]
         _run([*pip, *(f"--requirement={file}" for file in REQUIREMENTS)])
-        _lay_out(environment, libpython)
+        _lay_out(environment)
         environment._stamp.write_text(_fingerprint())
         report(f"Triton: its environment is ready after {time.monotonic() - started:.0f} s")
     return environment
 
 
-def _lay_out(environment: TritonEnvironment, libpython: Path) -> None:
+def _provide_libpython(folder: Path, report: Report) -> None:
+    try:
+        libpython.provide(folder, report)
+    except FileNotFoundError as error:
+        raise TritonEnvironmentError(
+            f"This Python has no shared library {libpython.LIBRARY}, which Triton's Python backend needs.",
+            remedy=f"On Debian or Ubuntu: apt-get install libpython{_PYTHON}",
+        ) from error
+
+
+def _lay_out(environment: TritonEnvironment) -> None:
     """Put the backend directory together out of the wheel's parts and Copyist's backend."""
     wheel = environment.packages / "pytriton" / "tritonserver"
     python = environment.backends / "python"
@@ -153,25 +163,6 @@ def _lay_out(environment: TritonEnvironment, libpython: Path) -> None:
     (python / stub.name).symlink_to(stub)
     for backend in _BACKENDS.iterdir():
         (environment.backends / backend.name).symlink_to(backend, target_is_directory=True)
-    (environment.root / "libpython").mkdir()
-    (environment.root / "libpython" / _library_name()).symlink_to(libpython)
-
-
-def _library_name() -> str:
-    return f"libpython{_PYTHON}.so.1.0"
-
-
-def _find_libpython() -> Path:
-    """This Python's shared library, which an embedding program such as Triton's stub needs."""
-    folders = [sysconfig.get_config_var("LIBDIR"), Path(sys.base_prefix) / "lib"]
-    folders += [f"/usr/lib/{sysconfig.get_config_var('MULTIARCH')}", "/usr/local/lib", "/usr/lib64"]
-    for folder in folders:
-        if folder and (library := Path(folder) / _library_name()).is_file():
-            return library
-    raise TritonEnvironmentError(
-        f"Python {_PYTHON} has no shared library {_library_name()}, which Triton's Python backend needs.",
-        remedy=f"On Debian or Ubuntu: apt-get install libpython{_PYTHON}",
-    )
 
 
 def _fingerprint() -> str:
