@@ -16,22 +16,16 @@ from typing import Final
 import numpy as np
 
 from services.music.performance import FloatArray, IntArray, Performance
+from services.music.salience import beat_log_odds
 
-SHORTEST_BEAT_S: Final = 0.25
-LONGEST_BEAT_S: Final = 1.7
-_LIKELY_BEAT_S: Final = 0.62
-_PRIOR_WIDTH: Final = 0.42
-_HINT_WIDTH: Final = 0.12
-_HINT_RANGE: Final = 1.6
-
+_USUAL_BEAT_S: Final = 0.62
 _SILENCE_S: Final = 6.0
 _RUBATO: Final = 0.08
-_VIRTUAL_COST: Final = 1.3
-_SKIP_COST: Final = 1.2
-_STRENGTH_WEIGHT: Final = 1.0
-_INSIDE_WEIGHT: Final = 0.3
+_VIRTUAL_COST: Final = 1.7
+_SKIP_COST: Final = 1.9
+_BEAT_WEIGHT: Final = 1.0
 _CROWDED_COST: Final = 1.5
-_WORST_MISFIT: Final = 6.0
+_WORST_MISFIT: Final = 3.6
 _CHUNK: Final = 4096
 
 #: Subdivisions of a beat and what choosing each costs.
@@ -60,71 +54,71 @@ class _Spans:
     cost: FloatArray
 
 
-def track_beats(performance: Performance, tempo_bpm: float | None = None) -> FloatArray:
-    """Times of the beats in seconds, strictly increasing; covers every note.
+@dataclass(frozen=True, slots=True)
+class TempoRange:
+    """Which periods beats may have, in seconds, and which is likeliest.
+
+    Attributes:
+        likely_s: the likeliest period.
+        width: standard deviation around it, as a natural logarithm of the ratio.
+        shortest_s: no beat is shorter.
+        longest_s: no beat is longer.
+    """
+
+    likely_s: float = _USUAL_BEAT_S
+    width: float = 0.42
+    shortest_s: float = 0.25
+    longest_s: float = 1.7
+
+    @classmethod
+    def around(cls, period_s: float, width: float = 0.25, reach: float = 1.5) -> TempoRange:
+        """Periods near a given one, no further than by a factor of `reach`."""
+        return cls(period_s, width, period_s / reach, period_s * reach)
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """A series of beats.
+
+    Attributes:
+        beats_s: times in seconds, strictly increasing, shape (beats,).
+        cost: what it costs to describe the notes by it, in nats a second; less is better.
+    """
+
+    beats_s: FloatArray
+    cost: float
+
+
+def track_beats(performance: Performance, tempo: TempoRange) -> Pulse:
+    """The best series of beats with periods in a range; covers every note.
 
     Args:
-        performance: the notes.
-        tempo_bpm: the tempo, where it is known; the beats then stay near it.
+        performance: at least one note.
+        tempo: the range of periods.
 
     Returns:
-        At least two beats, the first at or before the first chord, the last after the last chord;
-        none where there are no notes.
+        At least two beats, the first at or before the first chord, the last after the last chord.
     """
-    if len(performance.chord_s) == 0:
-        return np.zeros(0)
-    strength = chord_strengths(performance)
+    strength = beat_log_odds(performance)
     times = performance.chord_s
     breaks = np.flatnonzero(np.diff(times) > _SILENCE_S) + 1
-    tracked: list[FloatArray] = []
-    for part in np.split(np.arange(len(times)), breaks):
-        tracked.append(_track_section(times[part], strength[part], tempo_bpm))
-    return _join(tracked, times, tempo_bpm)
+    sections = [
+        _track_section(times[part], strength[part], tempo) for part in np.split(np.arange(len(times)), breaks)
+    ]
+    beats = _join([beats for beats, _ in sections], times, tempo)
+    return Pulse(beats, sum(cost for _, cost in sections) / max(float(times[-1] - times[0]), tempo.likely_s))
 
 
-def chord_strengths(performance: Performance) -> FloatArray:
-    """How much each chord sounds like a beat, shape (chords,), about 0 to 3.
-
-    Counts size, loudness against the surroundings, a bass note, and the time to the next chord.
-    """
-    starts = performance.chord_starts
-    sizes = np.diff(np.append(starts, len(performance.pitch)))
-    loud = np.maximum.reduceat(performance.velocity, starts).astype(np.float64)
-    lowest = np.minimum.reduceat(performance.pitch, starts).astype(np.float64)
-    times = performance.chord_s
-    gap = np.diff(times, append=times[-1] + 1.0)
-    first = np.searchsorted(times, times - 1.2)
-    last = np.searchsorted(times, times + 1.2, side="right")
-    means = [_window_mean(values, first, last) for values in (loud, lowest, gap)]
-    size_term = 0.35 * np.minimum(sizes - 1, 3)
-    loud_term = np.clip((loud - means[0]) / 20, -0.6, 0.6)
-    bass_term = np.clip((means[1] - lowest) / 12, -0.5, 1.0) * 0.7
-    gap_term = np.clip(np.log2(gap / means[2]), -1.0, 1.5) * 0.5
-    return np.asarray(0.5 + size_term + loud_term + bass_term + gap_term)
-
-
-def _window_mean(values: FloatArray, first: IntArray, last: IntArray) -> FloatArray:
-    total = np.concatenate(([0.0], np.cumsum(values)))
-    return np.asarray((total[last] - total[first]) / (last - first))
-
-
-def _track_section(times: FloatArray, strength: FloatArray, tempo_bpm: float | None) -> FloatArray:
-    """Beats of a stretch without long silences; may begin after the first chord and end before the last."""
-    shortest, longest = _period_range(tempo_bpm)
-    if len(times) < 3 or times[-1] - times[0] < 2 * shortest:
-        return times[:1]
+def _track_section(times: FloatArray, strength: FloatArray, tempo: TempoRange) -> tuple[FloatArray, float]:
+    """Beats of a stretch without long silences, and their cost; they may leave out its very ends."""
+    if len(times) < 3 or times[-1] - times[0] < 2 * tempo.shortest_s:
+        return times[:1], 0.0
     candidates = _candidates(times, strength)
-    spans = _spans(candidates, times, strength, shortest, longest, tempo_bpm)
+    spans = _spans(candidates, times, strength, tempo)
     if len(spans.start) == 0:
-        return times[:1]
-    return candidates.time_s[_best_path(candidates, spans, longest)]
-
-
-def _period_range(tempo_bpm: float | None) -> tuple[float, float]:
-    if tempo_bpm is None:
-        return SHORTEST_BEAT_S, LONGEST_BEAT_S
-    period = 60 / tempo_bpm
-    return period / _HINT_RANGE, period * _HINT_RANGE
+        return times[:1], 0.0
+    path, cost = _best_path(candidates, spans, tempo.longest_s)
+    return candidates.time_s[path], cost
 
 
 def _candidates(times: FloatArray, strength: FloatArray) -> _Candidates:
@@ -152,21 +146,20 @@ def _spans(
     candidates: _Candidates,
     chords_s: FloatArray,
     strength: FloatArray,
-    shortest: float,
-    longest: float,
-    tempo_bpm: float | None,
+    tempo: TempoRange,
 ) -> _Spans:
     time_s = candidates.time_s
-    first = np.searchsorted(time_s, time_s + shortest)
-    last = np.searchsorted(time_s, time_s + longest, side="right")
+    first = np.searchsorted(time_s, time_s + tempo.shortest_s)
+    last = np.searchsorted(time_s, time_s + tempo.longest_s, side="right")
     count = last - first
     start = np.repeat(np.arange(len(time_s)), count)
     end = np.arange(len(start)) - np.repeat(np.cumsum(count) - count, count) + np.repeat(first, count)
     period = time_s[end] - time_s[start]
-    likely, width = (_LIKELY_BEAT_S, _PRIOR_WIDTH) if tempo_bpm is None else (60 / tempo_bpm, _HINT_WIDTH)
     log_period = np.log(period)
-    cost = 0.5 * ((log_period - np.log(likely)) / width) ** 2
-    cost += np.where(candidates.real[end] == 1, -_STRENGTH_WEIGHT * candidates.strength[end], _VIRTUAL_COST)
+    cost = 0.5 * ((log_period - np.log(tempo.likely_s)) / tempo.width) ** 2
+    cost += np.where(
+        candidates.real[end] == 1, _BEAT_WEIGHT * np.logaddexp(0, -candidates.strength[end]), _VIRTUAL_COST
+    )
     inner_first = np.searchsorted(chords_s, time_s[start] + 1e-9, side="right")
     inner_last = np.searchsorted(chords_s, time_s[end] - 1e-9)
     for chunk in range(0, len(start), _CHUNK * 16):
@@ -191,8 +184,7 @@ def _inside_cost(
     chord = np.arange(len(owner)) - np.repeat(np.cumsum(inner) - inner, inner) + np.repeat(first, inner)
     phase = (chords_s[chord] - start_s[owner]) / period[owner]
     spread = (0.015 + 0.03 * period)[owner] / period[owner]
-    weight = 0.6 + 0.4 * np.maximum(strength[chord], 0.0)
-    loud = _INSIDE_WEIGHT * np.maximum(strength[chord], 0.0)
+    loud = _BEAT_WEIGHT * np.logaddexp(0, strength[chord])
     best = np.where(inner == 0, 0.0, np.inf)
     for parts, price in _GRIDS:
         if parts == 1:
@@ -200,15 +192,15 @@ def _inside_cost(
         slot = np.clip(np.rint(phase * parts), 0, parts)
         misfit = np.minimum(0.5 * ((phase - slot / parts) / spread) ** 2, _WORST_MISFIT)
         on_beat = (slot == 0) | (slot == parts)
-        each = misfit * weight + on_beat * _CROWDED_COST + loud
+        each = misfit + on_beat * _CROWDED_COST + loud
         crowded = np.maximum(inner - (parts - 1), 0) * _CROWDED_COST
         total = np.bincount(owner, each, minlength=len(inner)) + price + crowded
         best = np.where(inner == 0, best, np.minimum(best, total))
     return np.asarray(best)
 
 
-def _best_path(candidates: _Candidates, spans: _Spans, longest: float) -> IntArray:
-    """Indices of the candidates on the cheapest path."""
+def _best_path(candidates: _Candidates, spans: _Spans, longest: float) -> tuple[IntArray, float]:
+    """Indices of the candidates on the cheapest path, and its cost."""
     time_s = candidates.time_s
     count = len(time_s)
     out_first = np.searchsorted(spans.start, np.arange(count + 1))
@@ -237,23 +229,20 @@ def _best_path(candidates: _Candidates, spans: _Spans, longest: float) -> IntArr
             reach = np.where(better, cheapest, reach)
         total[out] = reach + spans.cost[out]
     after = candidates.real.sum() - np.cumsum(candidates.real)
-    may_end = time_s >= time_s[-1] - longest
-    closing = np.where(may_end[spans.end], total + after[spans.end] * _SKIP_COST, np.inf)
+    closing = total + after[spans.end] * _SKIP_COST
     step = int(np.argmin(closing))
+    cost = float(closing[step])
     path = [int(spans.end[step])]
     while step >= 0:
         path.append(int(spans.start[step]))
         step = int(previous[step])
-    return np.array(path[::-1], np.int64)
+    return np.array(path[::-1], np.int64), cost
 
 
-def _join(sections: list[FloatArray], chords_s: FloatArray, tempo_bpm: float | None) -> FloatArray:
+def _join(sections: list[FloatArray], chords_s: FloatArray, tempo: TempoRange) -> FloatArray:
     """One series of beats out of those of the sections: silences are filled at the tempo around them."""
     periods = np.concatenate([np.diff(beats) for beats in sections])
-    if len(periods):
-        usual = float(np.median(periods))
-    else:
-        usual = 60 / tempo_bpm if tempo_bpm is not None else _LIKELY_BEAT_S
+    usual = float(np.median(periods)) if len(periods) else tempo.likely_s
     joined = sections[0]
     for beats in sections[1:]:
         steps = max(1, round(float(beats[0] - joined[-1]) / usual))

@@ -12,21 +12,22 @@ from typing import Final
 import numpy as np
 
 from services.errors import UnknownOptionError
-from services.music.beats import track_beats
 from services.music.hands import LEFT, RIGHT, assign_staves
 from services.music.key import find_key
 from services.music.measures import Grid, voice_events
-from services.music.metre import Bars, find_metre
 from services.music.notes import Note
 from services.music.performance import FloatArray, gather
+from services.music.pulse import find_pulse
 from services.music.rhythm import TICKS, Quantise, quantise_notes, subdivide
 from services.music.score import (
     BASS,
     TREBLE,
     Barline,
     ClefChange,
+    Event,
     Key,
     Measure,
+    Metre,
     Part,
     Score,
     SpelledPitch,
@@ -86,40 +87,45 @@ def notate(notes: Sequence[Note], options: NotationOptions = NotationOptions()) 
     """
     performance = gather(notes)
     key = find_key(performance)
-    beats = track_beats(performance, options.tempo_bpm)
-    if len(beats) < 2:
-        beats = np.array([0.0, 60 / (options.tempo_bpm or _DEFAULT_BPM)])
-    trial = subdivide(performance, beats, Quantise.AUTO, compound=False)
-    divided = trial[trial > 1]
-    bars = find_metre(performance, beats, float(np.mean(divided % 3 == 0)) if len(divided) else 0.0)
-    parts = subdivide(performance, beats, options.quantise, compound=bars.metre.is_compound)
+    if len(performance.pitch) == 0:
+        return _empty(key, options)
+    reading = find_pulse(performance, options.tempo_bpm)
+    beats, metre = reading.pulse.beats_s, reading.metre
+    parts = subdivide(performance, beats, options.quantise, compound=metre.is_compound)
     rhythm = quantise_notes(performance, beats, parts)
     staves = assign_staves(performance)
     spans = [staff_spans(rhythm, performance.pitch, staves, staff) for staff in (RIGHT, LEFT)]
-    writer = _Writer(bars, key, spell(performance, key), performance.source.tolist())
-    measures = writer.measures(spans)
-    tempo = _tempo(beats, bars, writer.start)
-    return Score((Part("Piano", 2, measures),), key, bars.metre, tempo, options.title)
+    layout = _Layout(metre, reading.bars.first_downbeat, key)
+    measures = layout.measures(spans, spell(performance, key), performance.source.tolist())
+    tempo = _tempo(beats, metre, layout.start)
+    return Score((Part("Piano", 2, measures),), key, metre, tempo, options.title)
 
 
-def _tempo(beats_s: FloatArray, bars: Bars, start: int) -> Tempo:
-    unit = bars.metre.beat_quarters
+def _empty(key: Key, options: NotationOptions) -> Score:
+    """A score of one measure of silence."""
+    metre = Metre(4, 4, 0.0)
+    measures = _Layout(metre, 0, key).measures([[], []], [], [])
+    tempo = Tempo(options.tempo_bpm or _DEFAULT_BPM)
+    return Score((Part("Piano", 2, measures),), key, metre, tempo, options.title)
+
+
+def _tempo(beats_s: FloatArray, metre: Metre, start: int) -> Tempo:
     bpm = 60.0 / float(np.median(np.diff(beats_s)))
-    return Tempo(bpm, tuple(beats_s.tolist()), unit, Fraction(-start, TICKS) * unit)
+    return Tempo(bpm, tuple(beats_s.tolist()), metre.beat_quarters, -start * metre.beat_quarters / TICKS)
 
 
-class _Writer:
+class _Layout:
     """Lays the chords of both staves out in measures."""
 
-    def __init__(self, bars: Bars, key: Key, pitches: list[SpelledPitch], sources: list[int]) -> None:
-        self._grid = Grid.of(bars.metre)
+    def __init__(self, metre: Metre, first_downbeat: int, key: Key) -> None:
+        self._grid = Grid.of(metre)
         self._key = key
-        self._pitches = pitches
-        self._sources = sources
-        self._first_downbeat = bars.first_downbeat * TICKS
+        self._first_downbeat = first_downbeat * TICKS
         self.start = 0
 
-    def measures(self, staves: list[list[Span]]) -> tuple[Measure, ...]:
+    def measures(
+        self, staves: list[list[Span]], pitches: list[SpelledPitch], sources: list[int]
+    ) -> tuple[Measure, ...]:
         """All measures; sets `start`, the tick at which the score begins."""
         onsets = [spans[0].start for spans in staves if spans]
         end = max([spans[-1].end for spans in staves if spans], default=TICKS)
@@ -131,7 +137,8 @@ class _Writer:
             pickup = index == 0 and stop - start < full
             lead = full - (stop - start) if pickup else 0
             voices = tuple(
-                self._voice(spans, number, start, stop, lead) for number, spans in enumerate(staves, 1)
+                Voice(1, number, self._events(spans, (start, stop, lead), pitches, sources))
+                for number, spans in enumerate(staves, 1)
             )
             measures.append(Measure(index, self._grid.quarters(stop - start), voices, pickup=pickup))
         if not measures[0].pickup:
@@ -154,8 +161,14 @@ class _Writer:
             bounds.append(bounds[-1] + full)
         return bounds
 
-    def _voice(self, spans: list[Span], number: int, start: int, stop: int, lead: int) -> Voice:
+    def _events(
+        self,
+        spans: list[Span],
+        place: tuple[int, int, int],
+        pitches: list[SpelledPitch],
+        sources: list[int],
+    ) -> tuple[Event, ...]:
+        start, stop, lead = place
         first = bisect_right(spans, start, key=lambda span: span.end)
         last = bisect_left(spans, stop, key=lambda span: span.start)
-        events = voice_events(spans[first:last], self._grid, start, stop, lead, self._pitches, self._sources)
-        return Voice(1, number, events)
+        return voice_events(spans[first:last], self._grid, start, stop, lead, pitches, sources)
