@@ -33,11 +33,11 @@ def main() -> int:
     started = time.monotonic()
     try:
         console.print("Starting Triton and the audio service, on ports of their own ...")
-        with LocalStack(private(LOGS)) as stack:
-            console.print(f"  ready at {stack.http_url} after {time.monotonic() - started:.1f} s")
+        with LocalStack(private(LOGS), report=lambda line: console.print(f"  {line}")) as stack:
+            console.print(f"  all ready at {stack.http_url} after {time.monotonic() - started:.1f} s")
             with Copyist(stack.http_url) as copyist:
                 hear(copyist, console, RECORDING, RESULTS)
-            console.print("\nStopping what was started ...")
+            console.print()
         console.print(f"Done in {time.monotonic() - started:.0f} s. To keep a service running: make up")
     except (CopyistError, OSError) as error:
         print(f"demo: {error}", file=sys.stderr)

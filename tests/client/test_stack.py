@@ -9,8 +9,10 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import soundfile
 
 from services.client import AsyncCopyist, Copyist, TooLargeError, UnknownOptionError, UnreadableMediaError
 from services.client.vocabulary import FILE_SUFFIX
@@ -131,11 +133,20 @@ def snippets() -> list[tuple[str, str]]:
     return re.findall(r"^```(bash|python)\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
 
 
+@pytest.fixture(scope="session")
+def music() -> tuple[Any, int]:
+    """The sample recording's first eight seconds, and its rate in Hz."""
+    rate = soundfile.info(SAMPLE).samplerate
+    return soundfile.read(SAMPLE, frames=8 * rate)
+
+
 @pytest.mark.parametrize(("language", "text"), snippets())
-def test_examples_of_the_page_for_teams(stack: LocalStack, tmp_path: Path, language: str, text: str) -> None:
+def test_examples_of_the_page_for_teams(
+    stack: LocalStack, music: tuple[Any, int], tmp_path: Path, language: str, text: str
+) -> None:
     for name in ("prelude.flac", "waltz.wav", "album/one.wav"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
-        write_tone(tmp_path / name)  # its contents, not its name, say that it is a wav file
+        soundfile.write(tmp_path / name, *music)
     text = text.replace("http://127.0.0.1:3000", stack.http_url).replace("127.0.0.1:3001", stack.grpc_url)
     commands = tmp_path / "bin"
     commands.mkdir()
