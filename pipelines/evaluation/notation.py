@@ -67,7 +67,7 @@ def _same_metre(found: tuple[int, int], true: tuple[int, int]) -> bool:
 
 
 def _kind(beats: int, beat_type: int) -> str:
-    compound = beats in (6, 9, 12) and beat_type >= 8
+    compound = beats in (3, 6, 9, 12) and beat_type >= 8
     felt = beats // 3 if compound else beats
     return f"{'compound ' if compound else ''}{'triple' if felt == 3 else 'duple'}"
 

@@ -54,7 +54,7 @@ class WrittenScore:
     def beat(self) -> Fraction:
         """The felt beat in quarter notes: dotted in compound metres."""
         beats, kind = self.metre
-        return Fraction(12, kind) if beats in (6, 9, 12) and kind >= 8 else Fraction(4, kind)
+        return Fraction(12, kind) if beats in (3, 6, 9, 12) and kind >= 8 else Fraction(4, kind)
 
     def beats(self) -> list[Fraction]:
         """Every beat from the first full measure's back to the start, and on to the end."""
@@ -143,7 +143,7 @@ class _PartReader:
 
 @dataclass(frozen=True, slots=True)
 class PerformedScore:
-    """A performance: notes, the written note of each (none for a grace note or a mistake), beats in seconds."""
+    """A performance: notes, what each was written as (none for a grace note or a mistake), beats in seconds."""
 
     notes: list[Note]
     written: list[WrittenNote | None]

@@ -11,6 +11,7 @@ Shapes: B recordings, T frames, C channels, P = 88 keys, F = 99 pitches on the s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,10 +22,26 @@ from torch import Tensor, nn
 from pipelines.training.piano.spectrogram import AXIS_PITCHES, WINDOW_CAPS, Spectrogram
 from services.amt.contract import HEADS, PITCHES
 
-#: Semitones from a key to the partials 1 to 8 of its own, and down to keys it may be a partial of.
-PARTIALS = (0, 12, 19, 24, 28, 31, 34, 36, -12, -19, -24)
+
+@dataclass(frozen=True)
+class Comb:
+    """Equally spaced shifts along the pitch axis, in semitones: first, first + step, ..."""
+
+    first: int
+    step: int
+    count: int
+
+    @property
+    def last(self) -> int:
+        """The highest shift."""
+        return self.first + self.step * (self.count - 1)
+
+
+#: From a key to its own partials 1 to 8 (0, 12, 19, 24, 28, 31, 34, 36 semitones up), and down to the
+#: keys it may be the second, third or fourth partial of.
+PARTIALS = (Comb(-24, 12, 6), Comb(-19, 38, 2), Comb(28, 3, 3))
 #: The second gather, over keys rather than partials: octaves and twelfths both ways.
-RELATIVES = (0, 12, 19, 24, -12, -19, -24)
+RELATIVES = (Comb(-24, 12, 5), Comb(-19, 38, 2))
 
 
 @dataclass(frozen=True)
@@ -48,27 +65,6 @@ def _conv(inputs: int, outputs: int, kernel: tuple[int, int], dilation: int = 1)
     return nn.Sequential(layer, _normalised(outputs))
 
 
-class _Shifted(torch.autograd.Function):
-    """Copies of `padded` shifted along its last axis, stacked as channels.
-
-    Autograd's own backward would make one full-size gradient for every slice; this adds each
-    slice's gradient in place, which saves a tenth of a training step.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, padded: Tensor, starts: tuple[int, ...]) -> Tensor:
-        ctx.starts, ctx.shape = starts, padded.shape
-        return torch.cat([padded[..., s : s + PITCHES] for s in starts], dim=1)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
-        whole = torch.zeros(ctx.shape, dtype=grad.dtype, device=grad.device)
-        whole = whole.contiguous(memory_format=torch.channels_last)
-        for start, part in zip(ctx.starts, grad.chunk(len(ctx.starts), dim=1), strict=True):
-            whole[..., start : start + PITCHES] += part
-        return whole, None
-
-
 class _ChannelsLastGradient(torch.autograd.Function):
     """The identity; hands its gradient on in the channels-last layout.
 
@@ -86,24 +82,39 @@ class _ChannelsLastGradient(torch.autograd.Function):
 
 
 class HarmonicGather(nn.Module):
-    """[B, C, T, F] -> [B, C', T, P]: a 1x1 convolution over copies shifted along the pitch axis."""
+    """[B, C, T, F] -> [B, C', T, P]: each key mixes what lies at fixed intervals from it.
 
-    def __init__(self, inputs: int, outputs: int, axis: int, shifts: Sequence[int]) -> None:
+    The intervals form a few combs, and a comb is a dilated convolution, so nothing is copied: three
+    times as fast as stacking shifted copies, in a fraction of the memory.
+    """
+
+    def __init__(self, inputs: int, outputs: int, axis: int, combs: Sequence[Comb]) -> None:
         super().__init__()
-        self.shifts = tuple(shifts)
-        self.below = -min(shifts)
-        self.above = max(0, max(shifts) + PITCHES - axis)
-        self.mix = nn.Sequential(
-            nn.Conv2d(inputs * len(self.shifts), outputs, 1, bias=False), _normalised(outputs)
+        self.reach = [(-comb.first, comb.last + PITCHES - axis) for comb in combs]
+        self.combs = nn.ModuleList(
+            nn.Conv2d(inputs, outputs, (1, comb.count), dilation=(1, comb.step), bias=False) for comb in combs
         )
+        # As if the combs were one convolution: their sum starts with the variance of one.
+        taps = sum(comb.count for comb in combs)
+        for comb, conv in zip(combs, self.combs, strict=True):
+            nn.init.kaiming_uniform_(conv.weight, a=math.sqrt(5 * taps / comb.count))
+        self.norm = nn.BatchNorm2d(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         """Gather and mix."""
-        padded = nn.functional.pad(x, (self.below, self.above))
-        starts = tuple(self.below + shift for shift in self.shifts)
-        if self.training:
-            return self.mix(_Shifted.apply(padded, starts))
-        return self.mix(torch.cat([padded[..., s : s + PITCHES] for s in starts], dim=1))
+        parts = [
+            conv(nn.functional.pad(x, reach)) for conv, reach in zip(self.combs, self.reach, strict=True)
+        ]
+        return torch.relu(self.norm(sum(parts[1:], parts[0])))
+
+    @torch.no_grad()
+    def fold_norm(self) -> None:
+        """Put the (trained) normalisation into the convolutions, for inference."""
+        scale = self.norm.weight / torch.sqrt(self.norm.running_var + self.norm.eps)
+        for conv in self.combs:
+            conv.weight *= scale[:, None, None, None]
+        self.combs[0].bias = nn.Parameter(self.norm.bias - self.norm.running_mean * scale)
+        self.norm = nn.Identity()
 
 
 class PianoNetwork(nn.Module):
