@@ -33,7 +33,9 @@ def main() -> int:
     started = time.monotonic()
     try:
         console.print("Starting Triton and the audio service, on ports of their own ...")
-        with LocalStack(private(LOGS), report=lambda line: console.print(f"  {line}")) as stack:
+        with LocalStack(
+            private(LOGS), report=lambda line: console.print(line.replace("copyist:", " "))
+        ) as stack:
             console.print(f"  all ready at {stack.http_url} after {time.monotonic() - started:.1f} s")
             with Copyist(stack.http_url) as copyist:
                 hear(copyist, console, RECORDING, RESULTS)
