@@ -11,9 +11,6 @@ from __future__ import annotations
 import os
 from typing import BinaryIO, Final
 
-#: FFmpeg demuxers that an upload may use. None of them follows references to other files or addresses.
-DEMUXERS: Final = ("wav", "w64", "aiff", "flac", "mp3", "ogg", "mov", "m4a", "aac", "matroska", "caf")
-
 #: Lengths from here on in a RIFF header mean "not known yet": programs that write to a pipe use them.
 _RIFF_STREAMED: Final = 0x7FFF_F000
 
@@ -48,6 +45,8 @@ def guess(source: BinaryIO) -> str:
             return name
     if not head.strip(b"\0"):
         return "nothing but zero bytes"
+    if head[4:8] == b"ftyp":
+        return "an mp4 or m4a file whose index is missing, so it is probably cut short"
     try:
         head[:1000].decode("utf-8")
     except UnicodeDecodeError:
