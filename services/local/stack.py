@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -28,6 +29,9 @@ STARTS_LIMIT: Final = 3
 STOP_LIMIT_S: Final = 60.0
 
 Report = Callable[[str], None]
+
+#: Supervisors that this very process started, by their folder: it must collect them when they stop.
+_children: dict[Path, subprocess.Popen[bytes]] = {}
 
 
 def supervise(options: StackOptions) -> None:
@@ -62,12 +66,13 @@ def up(options: StackOptions, report: Report = print) -> StackState:
         log = options.run_dir / "supervisor.log"
         started = spawn(command, variables, log, tied=False)
         supervisor = ProcessId.of(started.pid)
+        _children[options.run_dir] = started
         try:
             return _wait_until_ready(options, lambda: started.poll() is None, report)
         except BaseException:
             if supervisor is not None:
                 stop_group(supervisor, grace_s=STOP_LIMIT_S)
-            started.wait()
+            _collect(options)
             _stop_leftovers(options)
             raise
 
@@ -82,6 +87,7 @@ def down(options: StackOptions, report: Report = print) -> None:
                 os.kill(found.supervisor.pid, signal.SIGTERM)
             if not wait_for_end(found.supervisor, STOP_LIMIT_S):
                 stop_group(found.supervisor, grace_s=0.0)
+        _collect(options)
         leftovers = _stop_leftovers(options)
         report("copyist: stopped" if found is not None or leftovers else "copyist: nothing is running")
 
@@ -212,6 +218,12 @@ def _stop_leftovers(options: StackOptions) -> bool:
         known.cleanup()
     clear_state(options.run_dir)
     return True
+
+
+def _collect(options: StackOptions) -> None:
+    """Let the kernel forget a stopped supervisor, where it was this process's child."""
+    if (child := _children.pop(options.run_dir, None)) is not None:
+        child.wait()
 
 
 def _summary(found: StackState) -> str:

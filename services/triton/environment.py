@@ -167,8 +167,8 @@ def _lay_out(environment: TritonEnvironment) -> None:
 
 def _fingerprint() -> str:
     """Names what an environment depends on; an environment with another fingerprint is made again."""
-    requirements = "".join(file.read_text() for file in REQUIREMENTS)
-    content = f"{_LAYOUT} {sys.version} {sys.base_prefix} {_BACKENDS}\n{requirements}"
+    lines = [line.split("#")[0].strip() for file in REQUIREMENTS for line in file.read_text().splitlines()]
+    content = f"{_LAYOUT} {sys.version} {sys.base_prefix} {_BACKENDS} {' '.join(filter(None, lines))}"
     return hashlib.sha256(content.encode()).hexdigest()
 
 
