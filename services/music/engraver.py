@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 import re
 import sys
+from pathlib import Path
 from typing import Final
 
 import typst
 import verovio
+from lxml import etree
 
 _PAGE_MM: Final = (210, 297)
 _OPTIONS: Final = {
@@ -26,10 +28,15 @@ _OPTIONS: Final = {
     "svgViewBox": True,
     "footer": "none",
     "header": "auto",
-    "smuflTextFont": "embedded",
+    "smuflTextFont": "none",
     "xmlIdSeed": 1,
     "justifyVertically": True,
 }
+
+
+_MUSIC_FONT: Final = "Leipzig"
+_UNITS_PER_EM: Final = 1000
+_SVG: Final = "{http://www.w3.org/2000/svg}"
 
 
 class UnreadableScoreError(Exception):
@@ -47,7 +54,45 @@ def draw_pages(musicxml: str) -> list[str]:
     toolkit.setOptions(_OPTIONS)
     if not toolkit.loadData(musicxml) or not toolkit.getPageCount():
         raise UnreadableScoreError("Verovio cannot read the MusicXML")
-    return [toolkit.renderToSVG(page) for page in range(1, toolkit.getPageCount() + 1)]
+    glyphs = Path(toolkit.getResourcePath()) / _MUSIC_FONT
+    pages = [toolkit.renderToSVG(page) for page in range(1, toolkit.getPageCount() + 1)]
+    return [outline_music_text(page, glyphs) for page in pages]
+
+
+def outline_music_text(page: str, glyphs: Path) -> str:
+    """Draw the music symbols inside texts (the note of a metronome mark) as outlines.
+
+    They are set in a font that viewers lack. Symbols are moved out of the start of their text, and
+    the rest of it is shifted by their width.
+
+    Args:
+        page: an SVG document.
+        glyphs: Verovio's folder of the font's outlines; the widths lie beside it.
+    """
+    if f'font-family="{_MUSIC_FONT}"' not in page:
+        return page
+    root = etree.fromstring(page.encode())
+    widths = {
+        g.get("c"): float(g.get("h-a-x", "0")) for g in etree.parse(glyphs.with_suffix(".xml")).iter("g")
+    }
+    for text in list(root.iter(f"{_SVG}text")):
+        x, y = float(text.get("x", "0")), float(text.get("y", "0"))
+        parent = text.getparent()
+        for span in text.iter(f"{_SVG}tspan"):
+            if span.get("font-family") != _MUSIC_FONT or parent is None:
+                continue
+            scale = float(span.get("font-size", "0").removesuffix("px")) / _UNITS_PER_EM
+            for symbol in (span.text or "").strip():
+                code = f"{ord(symbol):04X}"
+                outline = etree.parse(glyphs / f"{code}.xml").find("path")
+                if outline is not None:
+                    place = f"translate({x:g},{y:g}) scale({scale:g},{-scale:g})"
+                    path = etree.Element(f"{_SVG}path", d=outline.get("d", ""), transform=place)
+                    parent.insert(parent.index(text), path)
+                    x += widths.get(code, 0.0) * scale
+            span.text = ""
+        text.set("x", f"{x:g}")
+    return etree.tostring(root, encoding="unicode")
 
 
 def stack_pages(pages: list[str]) -> str:

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Final
 
 from services.music.rhythm import TICKS
-from services.music.score import Chord, Event, Head, Metre, NoteType, Rest, SpelledPitch, Tuplet, note_values
+from services.music.score import Chord, Event, Head, Metre, NoteType, Rest, Tuplet, note_values
 from services.music.voices import Span
 
 _BINARY: Final = TICKS // 8
@@ -48,6 +48,11 @@ class Grid:
         if tick % self.measure == 0:
             return 0
         return next((i for i, size in enumerate(self.levels, 1) if tick % size == 0), len(self.levels) + 1)
+
+    @property
+    def shortest_pickup(self) -> int:
+        """Pickups begin on a multiple of this many ticks: a sixteenth."""
+        return TICKS // 6 if self.metre.is_compound else TICKS // 4
 
     def quarters(self, ticks: int) -> Fraction:
         """Length in quarter notes."""
@@ -96,46 +101,47 @@ def _largest_value(grid: Grid, ticks: int) -> int:
     return max((value for value in values if value < ticks), default=ticks)
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a measure lies: first tick, tick after the last, and by how much a pickup is shorter."""
+
+    start: int
+    stop: int
+    lead: int = 0
+
+
 def voice_events(
-    spans: Sequence[Span],
-    grid: Grid,
-    start: int,
-    end: int,
-    lead: int,
-    pitches: Sequence[SpelledPitch],
-    sources: Sequence[int],
+    spans: Sequence[Span], grid: Grid, place: Place, heads: Sequence[Head], *, hide_rests: bool = False
 ) -> tuple[Event, ...]:
-    """The events of one voice in one measure.
+    """The events of one voice in one measure; together they fill it.
 
     Args:
         spans: the chords that sound in the measure, in order, without overlaps.
         grid: the metre.
-        start: tick at which the measure begins.
-        end: tick at which it ends.
-        lead: ticks by which a full measure would begin earlier (a pickup).
-        pitches: spelling of every note of the performance.
-        sources: index of every note in the sequence that was notated.
+        place: where the measure lies.
+        heads: the notehead of every note that spans refer to, not yet tied.
+        hide_rests: whether rests are invisible.
     """
     if not spans:
-        full = grid.quarters(end - start)
-        return (Rest(Fraction(0), full, NoteType.WHOLE, whole_measure=True),)
-    pieces = _pieces(spans, start, end)
-    tuplets = _tuplet_beats(pieces, start - lead)
+        full = grid.quarters(place.stop - place.start)
+        return (Rest(Fraction(0), full, NoteType.WHOLE, whole_measure=True, visible=not hide_rests),)
+    origin = place.start - place.lead
+    pieces = _pieces(spans, place.start, place.stop)
+    tuplets = set() if grid.metre.is_compound else _tuplet_beats(pieces, origin)
     events: list[Event] = []
     for span, first, last in pieces:
-        values = _written(grid, first - start + lead, last - start + lead, tuplets, rest=span is None)
-        for a, b in values:
+        for a, b in _written(grid, first - origin, last - origin, tuplets, rest=span is None):
             tuplet = Tuplet(3, 2) if a // TICKS in tuplets else None
             length = grid.quarters(b - a)
             kind, dots = note_values()[length * _TRIPLET if tuplet else length]
-            onset = grid.quarters(a - lead)
+            onset = grid.quarters(a - place.lead)
             if span is None:
-                events.append(Rest(onset, length, kind, dots, tuplet))
+                events.append(Rest(onset, length, kind, dots, tuplet, visible=not hide_rests))
             else:
-                tied = (a + start - lead > span.start, b + start - lead < span.end)
-                heads = tuple(Head(pitches[n], *tied, source=sources[n]) for n in span.notes)
-                events.append(Chord(onset, length, kind, heads, dots, tuplet))
-    return _bracketed(events, grid, lead)
+                back, on = a + origin > span.start, b + origin < span.end
+                chord = tuple(replace(heads[note], tied_back=back, tied_on=on) for note in span.notes)
+                events.append(Chord(onset, length, kind, chord, dots, tuplet))
+    return _bracketed(events, grid, place.lead)
 
 
 def _pieces(spans: Sequence[Span], start: int, end: int) -> list[tuple[Span | None, int, int]]:
@@ -159,8 +165,6 @@ def _tuplet_beats(pieces: Sequence[tuple[Span | None, int, int]], origin: int) -
 
 
 def _written(grid: Grid, first: int, last: int, tuplets: set[int], *, rest: bool) -> list[tuple[int, int]]:
-    if grid.metre.is_compound:
-        tuplets.clear()
     values: list[tuple[int, int]] = []
     now = first
     while now < last:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from fractions import Fraction
-from itertools import pairwise
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -14,28 +11,14 @@ import numpy as np
 from services.errors import UnknownOptionError
 from services.music.hands import LEFT, RIGHT, assign_staves
 from services.music.key import find_key
-from services.music.measures import Grid, voice_events
+from services.music.layout import barlines, lay_out
 from services.music.notes import Note
 from services.music.performance import FloatArray, gather
 from services.music.pulse import find_pulse
 from services.music.rhythm import TICKS, Quantise, quantise_notes, subdivide
-from services.music.score import (
-    BASS,
-    TREBLE,
-    Barline,
-    ClefChange,
-    Event,
-    Key,
-    Measure,
-    Metre,
-    Part,
-    Score,
-    SpelledPitch,
-    Tempo,
-    Voice,
-)
+from services.music.score import Head, Key, Metre, Part, Score, Tempo
 from services.music.spelling import spell
-from services.music.voices import Span, staff_spans
+from services.music.voices import staff_voices
 
 SLOWEST_BPM: Final = 20.0
 FASTEST_BPM: Final = 400.0
@@ -94,17 +77,21 @@ def notate(notes: Sequence[Note], options: NotationOptions = NotationOptions()) 
     parts = subdivide(performance, beats, options.quantise, compound=metre.is_compound)
     rhythm = quantise_notes(performance, beats, parts)
     staves = assign_staves(performance)
-    spans = [staff_spans(rhythm, performance.pitch, staves, staff) for staff in (RIGHT, LEFT)]
-    layout = _Layout(metre, reading.bars.first_downbeat, key)
-    measures = layout.measures(spans, spell(performance, key), performance.source.tolist())
-    tempo = _tempo(beats, metre, layout.start)
+    voices = {staff: staff_voices(performance, rhythm, staves, staff) for staff in (RIGHT, LEFT)}
+    bounds = barlines(metre, reading.bars.first_downbeat * TICKS, voices)
+    heads = [
+        Head(pitch, source=source)
+        for pitch, source in zip(spell(performance, key), performance.source.tolist(), strict=True)
+    ]
+    measures = lay_out(metre, key, bounds, voices, heads)
+    tempo = _tempo(beats, metre, bounds[0])
     return Score((Part("Piano", 2, measures),), key, metre, tempo, options.title)
 
 
 def _empty(key: Key, options: NotationOptions) -> Score:
     """A score of one measure of silence."""
     metre = Metre(4, 4, 0.0)
-    measures = _Layout(metre, 0, key).measures([[], []], [], [])
+    measures = lay_out(metre, key, barlines(metre, 0, {}), {}, [])
     tempo = Tempo(options.tempo_bpm or _DEFAULT_BPM)
     return Score((Part("Piano", 2, measures),), key, metre, tempo, options.title)
 
@@ -112,63 +99,3 @@ def _empty(key: Key, options: NotationOptions) -> Score:
 def _tempo(beats_s: FloatArray, metre: Metre, start: int) -> Tempo:
     bpm = 60.0 / float(np.median(np.diff(beats_s)))
     return Tempo(bpm, tuple(beats_s.tolist()), metre.beat_quarters, -start * metre.beat_quarters / TICKS)
-
-
-class _Layout:
-    """Lays the chords of both staves out in measures."""
-
-    def __init__(self, metre: Metre, first_downbeat: int, key: Key) -> None:
-        self._grid = Grid.of(metre)
-        self._key = key
-        self._first_downbeat = first_downbeat * TICKS
-        self.start = 0
-
-    def measures(
-        self, staves: list[list[Span]], pitches: list[SpelledPitch], sources: list[int]
-    ) -> tuple[Measure, ...]:
-        """All measures; sets `start`, the tick at which the score begins."""
-        onsets = [spans[0].start for spans in staves if spans]
-        end = max([spans[-1].end for spans in staves if spans], default=TICKS)
-        bounds = self._bounds(min(onsets, default=0), end)
-        self.start = bounds[0]
-        full = self._grid.measure
-        measures = []
-        for index, (start, stop) in enumerate(pairwise(bounds)):
-            pickup = index == 0 and stop - start < full
-            lead = full - (stop - start) if pickup else 0
-            voices = tuple(
-                Voice(1, number, self._events(spans, (start, stop, lead), pitches, sources))
-                for number, spans in enumerate(staves, 1)
-            )
-            measures.append(Measure(index, self._grid.quarters(stop - start), voices, pickup=pickup))
-        if not measures[0].pickup:
-            measures = [replace(measure, number=measure.number + 1) for measure in measures]
-        clefs = (ClefChange(RIGHT, Fraction(0), TREBLE), ClefChange(LEFT, Fraction(0), BASS))
-        measures[0] = replace(measures[0], key=self._key, metre=self._grid.metre, clefs=clefs)
-        measures[-1] = replace(measures[-1], barline=Barline.FINAL)
-        return tuple(measures)
-
-    def _bounds(self, first: int, end: int) -> list[int]:
-        """Ticks of all barlines; a pickup begins with its first note where that is on the binary grid."""
-        full = self._grid.measure
-        downbeat = self._first_downbeat
-        while downbeat > first and downbeat - full >= 0:
-            downbeat -= full
-        while first >= downbeat + full:
-            downbeat += full
-        bounds = [downbeat] if first >= downbeat else [first - first % 30, downbeat]
-        while bounds[-1] < end or len(bounds) < 2:
-            bounds.append(bounds[-1] + full)
-        return bounds
-
-    def _events(
-        self,
-        spans: list[Span],
-        place: tuple[int, int, int],
-        pitches: list[SpelledPitch],
-        sources: list[int],
-    ) -> tuple[Event, ...]:
-        start, stop, lead = place
-        first = bisect_right(spans, start, key=lambda span: span.end)
-        last = bisect_left(spans, stop, key=lambda span: span.start)
-        return voice_events(spans[first:last], self._grid, start, stop, lead, pitches, sources)

@@ -27,6 +27,8 @@ from services.music.score import Metre
 _RATIOS: Final = (1 / 2, 2.0, 1 / 3, 3.0, 2 / 3, 3 / 2)
 _SHORTEST_S: Final = 0.22
 _LONGEST_S: Final = 2.0
+_SHORTEST_BAR_S: Final = 0.75
+_LONGEST_BAR_S: Final = 8.0
 _FEWEST_BEATS: Final = 4
 _REACH: Final = 1.5
 
@@ -153,6 +155,8 @@ def _readings_of(performance: Performance, pulse: Pulse) -> list[Reading]:
     ]
     found = []
     for (count, compound), (beats_in, beat_type) in SIGNATURES.items():
+        if not _SHORTEST_BAR_S < period * count < _LONGEST_BAR_S:
+            continue
         bars = find_bars(odds, count)
         evidence = np.array([*shared, *_own_evidence(count, compound, bars, period, three, similar)])
         found.append(Reading(pulse, bars, Metre(beats_in, beat_type), evidence))

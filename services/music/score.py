@@ -123,8 +123,8 @@ class Metre:
 
     @property
     def is_compound(self) -> bool:
-        """Whether beats divide into three: 6/8, 9/8, 12/8."""
-        return self.beats in (6, 9, 12) and self.beat_type >= 8
+        """Whether beats divide into three: 3/8 (one beat), 6/8, 9/8, 12/8."""
+        return self.beats in (3, 6, 9, 12) and self.beat_type >= 8
 
     @property
     def beat_quarters(self) -> Fraction:

@@ -1,7 +1,9 @@
 """Voices: which notes of a staff share a stem, and how long each is written.
 
 Pedal and legato make notes ring on; written so, they would be unreadable. A note is written up to the
-next one in its voice, unless it was really released well before.
+next one in its voice, unless it was really released well before. A second voice is opened only where a
+finger must really have held one note while others moved: where the hand can reach them all, and the
+release does not coincide with many others (which is the pedal's).
 """
 
 from __future__ import annotations
@@ -11,11 +13,22 @@ from typing import Final
 
 import numpy as np
 
-from services.music.performance import IntArray
+from services.music.performance import FloatArray, IntArray, Performance
 from services.music.rhythm import TICKS, Rhythm
 
-_HELD_SHARE: Final = 0.5
+UPPER: Final = 1
+LOWER: Final = 2
+
+_HELD_SHARE: Final = 0.68
 """A note that sounded for this share of the time to the next is written up to it."""
+
+_REACH: Final = 14
+_TOGETHER_S: Final = 0.05
+_PEDAL_RELEASES: Final = 3
+_LONGEST_HELD_S: Final = 5.0
+_COVERED_SHARE: Final = 0.7
+_BLURRED_SHARE: Final = 0.3
+_AROUND_S: Final = 2.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,21 +46,110 @@ class Span:
     notes: tuple[int, ...]
 
 
-def staff_spans(rhythm: Rhythm, pitch: IntArray, staves: IntArray, staff: int) -> list[Span]:
-    """The chords of one staff in one voice, in time order, without overlaps."""
+def staff_voices(
+    performance: Performance, rhythm: Rhythm, staves: IntArray, staff: int
+) -> tuple[list[Span], list[Span]]:
+    """The chords of one staff in its upper and its lower voice, each in time order without overlaps.
+
+    Where one voice is enough, the lower is silent.
+    """
     members = np.flatnonzero(staves == staff)
-    members = members[np.lexsort((pitch[members], rhythm.onset[members]))]
+    members = members[np.lexsort((performance.pitch[members], rhythm.onset[members]))]
     if len(members) == 0:
+        return [], []
+    voice = _assign(performance, rhythm, members)
+    onsets = np.unique(rhythm.onset[members])
+    upper = _spans(performance, rhythm, members[voice == UPPER], onsets)
+    lower = _spans(performance, rhythm, members[voice == LOWER], onsets)
+    return upper, lower
+
+
+def _assign(performance: Performance, rhythm: Rhythm, members: IntArray) -> IntArray:
+    """The voice of each of a staff's notes (in order of onset), shape of `members`."""
+    voice = np.full(len(members), UPPER, np.int64)
+    fixed = np.zeros(len(members), bool)
+    onset, pitch = rhythm.onset[members], performance.pitch[members]
+    for place in np.flatnonzero(_held(performance, rhythm, members)).tolist():
+        end = int(rhythm.end[members[place]])
+        first = int(np.searchsorted(onset, onset[place], side="right"))
+        last = int(np.searchsorted(onset, end - TICKS // 8))
+        moving = pitch[first:last]
+        if len(moving) == 0 or fixed[first:last].any():
+            continue
+        above = float(np.mean(pitch[place] > moving))
+        if 0.2 < above < 0.8:
+            continue
+        own, other = (UPPER, LOWER) if above >= 0.8 else (LOWER, UPPER)
+        if fixed[place] and voice[place] != own:
+            continue
+        voice[place], fixed[place] = own, True
+        voice[first:last], fixed[first:last] = other, True
+        chord = np.flatnonzero(onset == onset[place])
+        beyond = chord[(pitch[chord] > pitch[place]) if own == UPPER else (pitch[chord] < pitch[place])]
+        voice[beyond], fixed[beyond] = own, True
+        rest = chord[~fixed[chord]]
+        voice[rest] = other
+    return voice
+
+
+def _held(performance: Performance, rhythm: Rhythm, members: IntArray) -> np.typing.NDArray[np.bool_]:
+    """Which of a staff's notes a finger held while others of the staff were struck."""
+    onset, end = rhythm.onset[members], rhythm.end[members]
+    starts = np.unique(onset)
+    following = np.searchsorted(starts, onset, side="right")
+    closed = np.append(starts, starts[-1] + TICKS)
+    nearest = closed[following]
+    after = np.append(closed, closed[-1] + TICKS)[following + 1]
+    overlaps = end >= nearest + _COVERED_SHARE * (after - nearest)
+    overlaps &= following < len(starts)
+    seconds = (performance.offset_s - performance.onset_s)[members]
+    held = overlaps & (seconds < _LONGEST_HELD_S) & ~pedalled(performance)[members]
+    held &= np.asarray(_share_around(performance.onset_s[members], overlaps) < _BLURRED_SHARE)
+    pitch = performance.pitch[members]
+    for place in np.flatnonzero(held).tolist():
+        first = int(np.searchsorted(onset, onset[place], side="right"))
+        last = int(np.searchsorted(onset, end[place] - TICKS // 8))
+        moving = pitch[first:last]
+        held[place] = len(moving) > 0 and bool(np.all(np.abs(moving - pitch[place]) <= _REACH))
+    return np.asarray(held)
+
+
+def pedalled(performance: Performance) -> np.typing.NDArray[np.bool_]:
+    """Which notes end where several struck at different times end together: the pedal goes up there."""
+    order = np.argsort(performance.offset_s)
+    offset, chord = performance.offset_s[order], performance.chord[order]
+    first = np.searchsorted(offset, offset - _TOGETHER_S)
+    last = np.searchsorted(offset, offset + _TOGETHER_S, side="right")
+    result = np.zeros(len(offset), bool)
+    for place in np.flatnonzero(last - first >= _PEDAL_RELEASES).tolist():
+        result[order[place]] = len(np.unique(chord[first[place] : last[place]])) >= _PEDAL_RELEASES
+    return result
+
+
+def _share_around(times_s: FloatArray, flags: np.typing.NDArray[np.bool_]) -> FloatArray:
+    """Share of the flags that are set within `_AROUND_S` of each time, shape (notes,)."""
+    order = np.argsort(times_s, kind="stable")
+    total = np.append(0, np.cumsum(flags[order]))
+    first = np.searchsorted(times_s[order], times_s - _AROUND_S)
+    last = np.searchsorted(times_s[order], times_s + _AROUND_S, side="right")
+    return np.asarray((total[last] - total[first]) / np.maximum(last - first, 1))
+
+
+def _spans(performance: Performance, rhythm: Rhythm, notes: IntArray, onsets: IntArray) -> list[Span]:
+    """One voice's notes (in order of onset) as chords; `onsets` are all those of the staff."""
+    if len(notes) == 0:
         return []
-    onsets = rhythm.onset[members]
-    groups = np.split(members, np.flatnonzero(np.diff(onsets)) + 1)
+    groups = np.split(notes, np.flatnonzero(np.diff(rhythm.onset[notes])) + 1)
     starts = [int(rhythm.onset[group[0]]) for group in groups]
     spans = []
     for index, group in enumerate(groups):
         start = starts[index]
-        released = int(rhythm.end[group].max())
-        following = starts[index + 1] if index + 1 < len(groups) else max(released, start + TICKS)
-        spans.append(Span(start, _written_end(start, released, following), _distinct(group, pitch)))
+        released = int(np.median(rhythm.end[group]))
+        limit = starts[index + 1] if index + 1 < len(groups) else max(released, start + TICKS)
+        next_any = int(np.searchsorted(onsets, start, side="right"))
+        nearest = int(onsets[next_any]) if next_any < len(onsets) else limit
+        end = _written_end(start, released, min(limit, max(nearest, released)))
+        spans.append(Span(start, min(end, limit), _distinct(group, performance.pitch)))
     return spans
 
 
