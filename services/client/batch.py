@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from services.client.client import AsyncCopyist, Progress
+from services.client.errors import UnreachableError
 from services.client.exchange import Options
 from services.client.results import Transcription
 from services.errors import CopyistError, InputError
@@ -132,40 +133,71 @@ async def transcribe_all(
     Returns:
         How many failed.
     """
-    waiting: Iterator[Job] = iter(jobs)
-    outcomes: list[bool] = []
-
-    async def work() -> None:
-        for job in waiting:
-            outcomes.append(await _transcribe(client, job, options, watcher))
-
+    batch = _Batch(client, options, watcher)
+    waiting = iter(jobs)
     async with asyncio.TaskGroup() as group:
         for _ in range(min(at_once, len(jobs))):
-            group.create_task(work())
-    return outcomes.count(False)
+            group.create_task(batch.work(waiting))
+    return batch.failed
 
 
-async def _transcribe(client: AsyncCopyist, job: Job, options: Options, watcher: Watcher) -> bool:
-    watcher.started(job)
-    try:
-        heard = await client.transcribe(
-            job.source,
-            instrument=options.instrument,
-            formats=options.formats,
-            tempo=options.tempo,
-            quantise=options.quantise,
-            on_progress=lambda progress: watcher.progressed(job, progress),
-        )
-        written = heard.save(job.stem.parent, stem=job.stem.name)
-    except CopyistError as error:
-        watcher.failed(Failure(job.source, str(error)))
-    except OSError as error:
-        where = f" ({error.filename})" if error.filename else ""
-        watcher.failed(Failure(job.source, f"{error.strerror or error}{where}."))
-    else:
-        watcher.done(job, heard, written)
-        return True
-    return False
+@dataclass(slots=True)
+class _Batch:
+    """A batch under way.
+
+    Attributes:
+        failed: how many recordings failed so far.
+        gone: why the service cannot be reached any more; the recordings left are then not waited for.
+    """
+
+    client: AsyncCopyist
+    options: Options
+    watcher: Watcher
+    failed: int = 0
+    gone: CopyistError | None = None
+
+    async def work(self, waiting: Iterator[Job]) -> None:
+        """Transcribe what waits, one after another; several may do so at once."""
+        for job in waiting:
+            if self.gone is not None:
+                self._fail(job, str(self.gone))
+            else:
+                await self._transcribe(job)
+
+    async def _transcribe(self, job: Job) -> None:
+        self.watcher.started(job)
+        try:
+            heard = await self.client.transcribe(
+                job.source,
+                instrument=self.options.instrument,
+                formats=self.options.formats,
+                tempo=self.options.tempo,
+                quantise=self.options.quantise,
+                on_progress=lambda progress: self.watcher.progressed(job, progress),
+            )
+            written = heard.save(job.stem.parent, stem=job.stem.name)
+        except CopyistError as error:
+            self._fail(job, str(error))
+            if isinstance(error, UnreachableError):
+                await self._look_for_the_service()
+        except OSError as error:
+            where = f" ({error.filename})" if error.filename else ""
+            self._fail(job, f"{error.strerror or error}{where}.")
+        else:
+            self.watcher.done(job, heard, written)
+
+    def _fail(self, job: Job, reason: str) -> None:
+        self.failed += 1
+        self.watcher.failed(Failure(job.source, reason))
+
+    async def _look_for_the_service(self) -> None:
+        """Tell a service that is gone from one connection that broke."""
+        try:
+            await self.client.readiness()
+        except UnreachableError as error:
+            self.gone = error
+        except CopyistError:
+            pass  # something answers
 
 
 def _audio_under(directory: Path) -> Iterator[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from io import TextIOWrapper
 from typing import NoReturn
 
 import click
@@ -41,6 +42,8 @@ def main() -> NoReturn:
 
     Exit statuses: 0 done, 1 something failed, 2 wrong command line, 130 interrupted.
     """
+    if isinstance(sys.stdout, TextIOWrapper):  # a terminal that knows few letters is no reason to fail
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         sys.exit(copyist.main(prog_name="copyist", standalone_mode=False))
     except click.ClickException as error:

@@ -40,9 +40,9 @@ class Display(Watcher, AbstractContextManager["Display"]):
         took_s = time.monotonic() - self._started_s.pop(job)
         self._finished += 1
         counted = f"[{self._finished}/{self._total}]"
-        print(f"{counted} {job.source}: {summary(heard)} ({took_s:.1f} s)", flush=True)
+        print(f"{counted} {shown(job.source)}: {summary(heard)} ({took_s:.1f} s)", flush=True)
         for path in written:
-            print(f"    {path}", flush=True)
+            print(f"    {shown(path)}", flush=True)
 
     def failed(self, failure: Failure) -> None:
         """Tell what failed, and why."""
@@ -83,7 +83,7 @@ class BarDisplay(Display):
     def started(self, job: Job) -> None:
         """A recording's turn has come."""
         super().started(job)
-        self._tasks[job.source] = self._bars.add_task(escape(str(job.source)), total=None, state="sending")
+        self._tasks[job.source] = self._bars.add_task(escape(shown(job.source)), total=None, state="sending")
 
     def progressed(self, job: Job, progress: client.Progress) -> None:
         """Move the recording's bar."""
@@ -120,7 +120,7 @@ class BarDisplay(Display):
 
 def summary(heard: Transcription) -> str:
     """One line on what was heard: `214 notes, E-flat major, 4/4, 96 bpm`."""
-    facts = [f"{len(heard.notes)} notes"]
+    facts = ["1 note" if len(heard.notes) == 1 else f"{len(heard.notes)} notes"]
     if heard.key:
         facts.append(heard.key.name)
     if heard.metre:
@@ -132,4 +132,9 @@ def summary(heard: Transcription) -> str:
 
 def failure_line(failure: Failure) -> str:
     """One line on what failed; a message of several lines is drawn together."""
-    return f"copyist: {failure.source}: {' '.join(failure.reason.split())}"
+    return f"copyist: {shown(failure.source)}: {' '.join(failure.reason.split())}"
+
+
+def shown(path: Path) -> str:
+    """A path fit for a terminal: what cannot be printed in it, or would steer the terminal, is escaped."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(path))

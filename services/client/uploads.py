@@ -97,16 +97,12 @@ class MultipartBody:
         boundary = secrets.token_hex(16)
         self._upload = upload
         self._on_sent = on_sent
-        self._head = (
-            b"".join(
-                f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
-                for name, value in fields.items()
-            )
-            + (
-                f'--{boundary}\r\nContent-Disposition: form-data; name="file"; '
-                f'filename="{_quoted(upload.name)}"\r\nContent-Type: application/octet-stream\r\n\r\n'
-            ).encode()
-        )
+        parts = [f'name="{name}"\r\n\r\n{value}\r\n' for name, value in fields.items()]
+        kind = "Content-Type: application/octet-stream"
+        parts.append(f'name="file"; filename="{_quoted(upload.name)}"\r\n{kind}\r\n\r\n')
+        head = "".join(f"--{boundary}\r\nContent-Disposition: form-data; {part}" for part in parts)
+        # Linux lets file names be no valid text at all; such a name is told as nearly as can be.
+        self._head = head.encode(errors="replace")
         self._tail = f"\r\n--{boundary}--\r\n".encode()
         self.headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
         if upload.size is not None:

@@ -106,6 +106,8 @@ class Scripted:
     asked: list[Asked] = field(default_factory=list)
     at_once: int = 0
     most_at_once: int = 0
+    vanishing: bool = False
+    """Whether to stop listening as soon as something has been answered."""
 
     def uploads(self) -> list[Asked]:
         """The requests to transcribe, without those that only asked how it is."""
@@ -142,6 +144,9 @@ def serving() -> Iterator[Scripted]:
             time.sleep(answer.delay_s)
             with lock:
                 scripted.at_once -= 1
+            if scripted.vanishing:
+                server.socket.close()
+                self.close_connection = True
             self._write(answer)
 
         def _body(self) -> bytes:

@@ -151,6 +151,31 @@ def test_dots_in_a_name_are_kept(service: Scripted, tmp_path: Path) -> None:
     assert (tmp_path / "op. 9 no. 2.mid").exists()
 
 
+def test_names_that_are_no_valid_text_or_would_steer_the_terminal(service: Scripted, tmp_path: Path) -> None:
+    for name in ("caf\udce9.wav", "\x1b[2Jred.wav", "bad\nline.wav"):
+        write_tone(tmp_path / "in" / name, 0.1)
+    result = copyist("transcribe", "in", "-o", "out", "--format", "midi", "--url", service.url, cwd=tmp_path)
+    assert result.returncode == 1
+    assert "in/caf\\udce9.wav: 2 notes" in result.stdout
+    assert "in/\\x1b[2Jred.wav: 2 notes" in result.stdout
+    assert result.stderr == "copyist: in/bad\\nline.wav: This is no audio. Do otherwise.\n"
+    assert tree(tmp_path / "out") == ["\x1b[2Jred.mid", "caf\udce9.mid"]
+
+
+def test_terminal_of_few_letters(service: Scripted, tmp_path: Path) -> None:
+    write_tone(tmp_path / "ノクターン.wav", 0.1)
+    result = subprocess.run(
+        [*COMMAND, "transcribe", ".", "-o", "out", "--format", "midi", "--url", service.url],
+        cwd=tmp_path,
+        env={**environment(), "PYTHONIOENCODING": "latin-1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert tree(tmp_path / "out") == ["ノクターン.mid"]
+
+
 def test_two_recordings_for_one_result_are_refused_beforehand(service: Scripted, tmp_path: Path) -> None:
     first, second = write_tone(tmp_path / "a/x.wav", 0.1), write_tone(tmp_path / "b/x.wav", 0.1)
     result = copyist("transcribe", first, second, "-o", tmp_path / "out", "--url", service.url)
@@ -240,6 +265,18 @@ def test_no_service_is_one_line_that_says_how_to_start_it(
     (line,) = result.stderr.splitlines()
     assert nobody in line
     assert "make up" in line
+
+
+def test_service_that_goes_away_is_not_waited_for_with_every_file(scripted: Scripted, tmp_path: Path) -> None:
+    scripted.vanishing = True
+    for index in range(20):
+        write_tone(tmp_path / f"{index}.wav", 0.05)
+    started = time.monotonic()
+    result = copyist("transcribe", tmp_path, "-o", tmp_path, "--jobs", "1", "--url", scripted.url)
+    assert time.monotonic() - started < 15  # one file's retries, not twenty's
+    assert result.returncode == 1
+    assert len(result.stderr.splitlines()) == 20
+    assert all("Nothing answers" in line for line in result.stderr.splitlines())
 
 
 def test_result_that_cannot_be_written_is_a_failure_of_that_file(
