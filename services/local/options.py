@@ -53,8 +53,10 @@ class StackOptions:
         try:
             settings = Settings.from_environment(environment)
             host, _, grpc_port = settings.triton_url.rpartition(":")
-            if host not in (settings.host, "localhost", "127.0.0.1"):
-                raise ValueError(f"{PREFIX}TRITON_URL={settings.triton_url} is not on this machine.")
+            if host not in (settings.host, "localhost", "127.0.0.1") or not grpc_port.isdecimal():
+                raise ValueError(
+                    f"{PREFIX}TRITON_URL={settings.triton_url} is not a host:port of this machine."
+                )
             defaults = cls()
             return cls(
                 run_dir=Path(environment.get(PREFIX + "RUN_DIR") or defaults.run_dir).absolute(),
@@ -62,8 +64,8 @@ class StackOptions:
                 triton_environment=Path(environment.get(PREFIX + "TRITON_ENVIRONMENT") or DEFAULT_ROOT),
                 host=settings.host,
                 triton_grpc_port=int(grpc_port),
-                triton_http_port=int(environment.get(PREFIX + "TRITON_HTTP_PORT") or 8000),
-                triton_metrics_port=int(environment.get(PREFIX + "TRITON_METRICS_PORT") or 8002),
+                triton_http_port=_port(environment, "TRITON_HTTP_PORT", defaults.triton_http_port),
+                triton_metrics_port=_port(environment, "TRITON_METRICS_PORT", defaults.triton_metrics_port),
                 amt_http_port=settings.amt_http_port,
                 amt_grpc_port=settings.amt_grpc_port,
             )
@@ -125,6 +127,13 @@ def check_ports(options: StackOptions) -> None:
                     f"port {port}, for {purpose}, cannot be used: {os.strerror(error.errno or 0).lower()}.",
                     remedy=f"Stop what listens there, or set another ({PREFIX}..._PORT, {PREFIX}TRITON_URL).",
                 ) from error
+
+
+def _port(environment: Mapping[str, str], name: str, default: int) -> int:
+    text = environment.get(PREFIX + name, "").strip() or str(default)
+    if not text.isdecimal():
+        raise ValueError(f"{PREFIX}{name} must be a port number, not {text!r}.")
+    return int(text)
 
 
 def _free_ports() -> Iterator[int]:

@@ -11,8 +11,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
+#: How long the kernel may take to end killed processes, in seconds.
+_KILL_LIMIT_S: Final = 5.0
 _PR_SET_PDEATHSIG: Final = 1
 _LIBC: Final = ctypes.CDLL(None)
 
@@ -32,26 +34,38 @@ class ProcessId:
     @classmethod
     def of(cls, pid: int) -> ProcessId | None:
         """The process that has this pid now, if any."""
-        return None if (stat := _stat(pid)) is None else cls(pid, stat[1])
+        return None if (stat := _stat(pid)) is None else cls(pid, stat.started)
 
     def alive(self) -> bool:
         """Whether this very process still runs (one that only waits to be reaped does not)."""
-        return (stat := _stat(self.pid)) is not None and stat[0] != "Z" and stat[1] == self.started
+        return (stat := _stat(self.pid)) is not None and stat.lives and stat.started == self.started
 
     def replaced(self) -> bool:
         """Whether the pid now belongs to another process, and with it the process group."""
-        return (stat := _stat(self.pid)) is not None and stat[1] != self.started
+        return (stat := _stat(self.pid)) is not None and stat.started != self.started
 
 
-def _stat(pid: int) -> tuple[str, int] | None:
-    """State letter and start time of a process, as in proc(5)."""
+class _Stat(NamedTuple):
+    """Of proc(5)'s stat file: whether the process lives, its group, and when it started."""
+
+    lives: bool
+    group: int
+    started: int
+
+
+def _stat(pid: int) -> _Stat | None:
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return None
     # The command's name, in brackets, may itself hold blanks and brackets.
-    state, *rest = stat.rpartition(")")[2].split()
-    return state, int(rest[18])
+    state, _, group, *rest = stat.rpartition(")")[2].split()
+    return _Stat(state != "Z", int(group), int(rest[16]))
+
+
+def _group_lives(group: int) -> bool:
+    stats = (_stat(int(entry.name)) for entry in Path("/proc").iterdir() if entry.name.isdecimal())
+    return any(stat is not None and stat.lives and stat.group == group for stat in stats)
 
 
 def spawn(
@@ -92,9 +106,13 @@ def stop_group(leader: ProcessId, *, grace_s: float) -> None:
 
 def kill_group(leader: ProcessId) -> None:
     """End what is left of a process's group at once, unless the number now names another's group."""
-    if not leader.replaced():
-        with suppress(ProcessLookupError):
-            os.killpg(leader.pid, signal.SIGKILL)
+    if leader.replaced():
+        return
+    with suppress(ProcessLookupError):
+        os.killpg(leader.pid, signal.SIGKILL)
+    deadline = time.monotonic() + _KILL_LIMIT_S
+    while _group_lives(leader.pid) and time.monotonic() < deadline:
+        time.sleep(0.02)
 
 
 def wait_for_end(process: ProcessId, limit_s: float) -> bool:

@@ -8,14 +8,28 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import httpx
 
+from services.local.errors import StackError
 from services.local.options import StackOptions
+from services.runtime.settings import PREFIX
 from services.triton import environment
 from services.triton.environment import REPOSITORY_ROOT
 from services.triton.server import TritonOptions, servable_models, server_command
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How a running program is.
+
+    Attributes:
+        problem: why it is not ready; empty when it is.
+        lasting: whether the problem will not pass by itself.
+    """
+
+    problem: str = ""
+    lasting: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +41,7 @@ class Program:
         command: program and arguments.
         variables: its environment.
         addresses: what it serves, by the protocol's name.
-        problem: asks it why it is not ready yet; an empty answer means that it is.
+        health: asks it how it is.
         cleanup: clears what a process of it may have left behind; called after every end.
         grace_s: seconds that it is given to stop by itself.
     """
@@ -36,7 +50,7 @@ class Program:
     command: list[str]
     variables: Mapping[str, str]
     addresses: dict[str, str]
-    problem: Callable[[httpx.Client], str]
+    health: Callable[[httpx.Client], Health]
     cleanup: Callable[[], None]
     grace_s: float
 
@@ -46,6 +60,7 @@ def programs(options: StackOptions) -> list[Program]:
 
     Raises:
         TritonEnvironmentError: Triton's environment has not been prepared.
+        StackError: there is no model repository.
     """
     makers = {"triton": _triton, "amt": _amt}
     return [makers[name](options) for name in options.programs]
@@ -53,6 +68,11 @@ def programs(options: StackOptions) -> list[Program]:
 
 def _triton(options: StackOptions) -> Program:
     found = environment.find(options.triton_environment)
+    if not options.model_repository.is_dir():
+        raise StackError(
+            f"there is no model repository {options.model_repository}.",
+            remedy=f"Set {PREFIX}MODEL_REPOSITORY to a folder of models.",
+        )
     shm_prefix = f"copyist_{options.triton_grpc_port}"
     server = TritonOptions(
         repository=options.model_repository,
@@ -73,22 +93,24 @@ def _triton(options: StackOptions) -> Program:
             "HTTP": http,
             "metrics": f"http://{options.host}:{options.triton_metrics_port}/metrics",
         },
-        problem=lambda client: _triton_problem(client, http),
+        health=lambda client: _triton_health(client, http),
         cleanup=lambda: _remove_shared_memory(shm_prefix),
         grace_s=12.0,
     )
 
 
-def _triton_problem(client: httpx.Client, http: str) -> str:
+def _triton_health(client: httpx.Client, http: str) -> Health:
     if client.get(f"{http}/v2/health/ready").is_success:
-        return ""
-    models: list[dict[str, Any]] = client.post(f"{http}/v2/repository/index").json()
-    failed = [
-        m for m in models if m.get("state") == "UNAVAILABLE" and m.get("reason") not in (None, "unloaded")
+        return Health()
+    answer = client.post(f"{http}/v2/repository/index")
+    if not answer.is_success:
+        return Health(f"the repository index answers {answer.text}")
+    reasons = [
+        f"model {model['name']} version {model['version']}: {reason}"
+        for model in answer.json()
+        if model.get("state") == "UNAVAILABLE" and (reason := model.get("reason", "")) not in ("", "unloaded")
     ]
-    if not failed:
-        return "loading models"
-    return "; ".join(f"model {m['name']} version {m['version']}: {m['reason']}" for m in failed)
+    return Health("; ".join(reasons), lasting=True) if reasons else Health("loading models")
 
 
 def _remove_shared_memory(prefix: str) -> None:
@@ -112,17 +134,17 @@ def _amt(options: StackOptions) -> Program:
             "BENTOML_DO_NOT_TRACK": "true",
         },
         addresses={"HTTP": http, "gRPC": f"{options.host}:{options.amt_grpc_port}", "docs": f"{http}/docs"},
-        problem=lambda client: _service_problem(client, http),
+        health=lambda client: _service_health(client, http),
         cleanup=lambda: None,
         grace_s=35.0,
     )
 
 
-def _service_problem(client: httpx.Client, http: str) -> str:
+def _service_health(client: httpx.Client, http: str) -> Health:
     answer = client.get(f"{http}/readyz")
     if answer.is_success:
-        return ""
+        return Health()
     try:
-        return str(answer.json()["detail"])
+        return Health(str(answer.json()["detail"]))
     except (json.JSONDecodeError, KeyError, TypeError):
-        return f"/readyz answers {answer.status_code}"
+        return Health(f"/readyz answers {answer.status_code}")

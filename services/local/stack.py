@@ -57,6 +57,7 @@ def up(options: StackOptions, report: Report = print) -> StackState:
     with exclusive(options.run_dir, "lock", wait=True):
         if (found := state(options)) is not None:
             raise StackError(f"it runs already ({_summary(found)}).", remedy="`make down` stops it.")
+        _collect(options)
         _stop_leftovers(options)
         programs(options)  # fails here, in the foreground, if something is missing
         check_ports(options)
@@ -195,6 +196,8 @@ def _wait_until_ready(options: StackOptions, running: Callable[[], bool], report
                 if program.phase == "ready" and name not in told:
                     told.add(name)
                     report(f"copyist: {name} is ready")
+                elif program.lasting:
+                    raise StackError(f"{name}: {program.problem} (log: {program.log})")
                 elif program.starts >= STARTS_LIMIT and program.phase != "ready" and name not in told:
                     raise StackError(f"{name} stopped with {program.last_exit}: {_last_line(program)}")
             if found.ready:

@@ -27,6 +27,7 @@ class ProgramState:
         starts: how often it has been started.
         last_exit: how its last process ended, such as `signal 9 (Killed)`; empty when none has.
         problem: why it is not ready, as far as it says.
+        lasting: whether that will not pass by itself.
         log: the file that holds its output.
         addresses: what it serves, by the protocol's name.
     """
@@ -39,6 +40,7 @@ class ProgramState:
     starts: int = 0
     last_exit: str = ""
     problem: str = ""
+    lasting: bool = False
 
 
 @dataclass(slots=True)

@@ -14,7 +14,7 @@ from typing import Final
 import httpx
 
 from services.local.processes import ProcessId, kill_group, spawn, stop_group
-from services.local.programs import Program
+from services.local.programs import Health, Program
 from services.local.state import Phase, ProgramState, StackState, clear_state, write_state
 
 #: Pause before a stopped program is started again, doubled each time it stops soon after, in seconds.
@@ -73,7 +73,7 @@ class Supervisor:
         watch.state.process = ProcessId.of(watch.process.pid)
         watch.state.starts += 1
         watch.due = 0.0
-        self._enter(watch, "starting")
+        self._enter(watch, "starting", Health())
 
     def _tend(self, watch: _Watch, client: httpx.Client) -> None:
         now = time.monotonic()
@@ -93,26 +93,26 @@ class Supervisor:
         self._clear(watch)
         watch.state.last_exit = _describe(status)
         watch.due = time.monotonic() + watch.pause_s
-        self._enter(watch, "waiting", f"stopped with {_describe(status)}, starts again")
+        self._enter(watch, "waiting", Health(f"stopped with {_describe(status)}, starts again"))
         watch.pause_s = min(2 * watch.pause_s, LONGEST_PAUSE_S)
 
     def _probe(self, watch: _Watch, client: httpx.Client) -> None:
         try:
-            problem = watch.program.problem(client)
+            health = watch.program.health(client)
         except httpx.TransportError:
-            problem = "does not answer yet" if watch.state.phase == "starting" else "does not answer"
-        if not problem:
-            self._enter(watch, "ready")
+            health = Health("does not answer yet" if watch.state.phase == "starting" else "does not answer")
+        except Exception as error:  # whatever a program may answer, the others must be kept running
+            health = Health(f"does not answer as expected: {error!r}")
+        if not health.problem:
+            self._enter(watch, "ready", health)
         else:
-            self._enter(watch, "starting" if watch.state.phase == "starting" else "unready", problem)
+            self._enter(watch, "starting" if watch.state.phase == "starting" else "unready", health)
 
-    def _enter(self, watch: _Watch, phase: Phase, problem: str = "") -> None:
+    def _enter(self, watch: _Watch, phase: Phase, health: Health) -> None:
         state = watch.state
         if phase != state.phase or not state.since:
             state.since = time.time()
-        elif problem == state.problem and phase != "starting":
-            return
-        state.phase, state.problem = phase, problem
+        state.phase, state.problem, state.lasting = phase, health.problem, health.lasting
         write_state(self._run_dir, self._state)
 
     def _clear(self, watch: _Watch) -> None:
