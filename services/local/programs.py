@@ -73,7 +73,6 @@ def _triton(options: StackOptions) -> Program:
             f"there is no model repository {options.model_repository}.",
             remedy=f"Set {PREFIX}MODEL_REPOSITORY to a folder of models.",
         )
-    shm_prefix = f"copyist_{options.triton_grpc_port}"
     server = TritonOptions(
         repository=options.model_repository,
         grpc_port=options.triton_grpc_port,
@@ -81,7 +80,7 @@ def _triton(options: StackOptions) -> Program:
         metrics_port=options.triton_metrics_port,
         models=servable_models(options.model_repository),
         address=options.host,
-        shm_prefix=shm_prefix,
+        shm_prefix=_shm_prefix(options),
     )
     http = f"http://{options.host}:{options.triton_http_port}"
     return Program(
@@ -94,7 +93,7 @@ def _triton(options: StackOptions) -> Program:
             "metrics": f"http://{options.host}:{options.triton_metrics_port}/metrics",
         },
         health=lambda client: _triton_health(client, http),
-        cleanup=lambda: _remove_shared_memory(shm_prefix),
+        cleanup=lambda: remove_shared_memory(options),
         grace_s=12.0,
     )
 
@@ -113,10 +112,14 @@ def _triton_health(client: httpx.Client, http: str) -> Health:
     return Health("; ".join(reasons), lasting=True) if reasons else Health("loading models")
 
 
-def _remove_shared_memory(prefix: str) -> None:
-    """Regions of a Triton that was killed would stay in memory until the machine restarts."""
-    for region in Path("/dev/shm").glob(f"{prefix}*"):  # noqa: S108 - where Linux keeps them
+def remove_shared_memory(options: StackOptions) -> None:
+    """Remove what a Triton that was killed would leave in memory until the machine restarts."""
+    for region in Path("/dev/shm").glob(f"{_shm_prefix(options)}*"):  # noqa: S108 - where Linux keeps them
         region.unlink(missing_ok=True)
+
+
+def _shm_prefix(options: StackOptions) -> str:
+    return f"copyist_{options.triton_grpc_port}_"
 
 
 def _amt(options: StackOptions) -> Program:

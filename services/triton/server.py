@@ -27,7 +27,7 @@ class TritonOptions:
     metrics_port: int
     models: Sequence[str] = ()
     address: str = "127.0.0.1"
-    shm_prefix: str = "copyist"
+    shm_prefix: str = "copyist_"
 
 
 def server_command(environment: TritonEnvironment, options: TritonOptions) -> list[str]:
