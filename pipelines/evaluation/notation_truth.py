@@ -143,7 +143,7 @@ class _PartReader:
 
 @dataclass(frozen=True, slots=True)
 class PerformedScore:
-    """A performance: notes, what each was written as (none for a grace note or a mistake), beats in seconds."""
+    """A performance: notes, what each was written as (none for graces and mistakes), beats in seconds."""
 
     notes: list[Note]
     written: list[WrittenNote | None]

@@ -36,6 +36,7 @@ _OPTIONS: Final = {
 
 _MUSIC_FONT: Final = "Leipzig"
 _UNITS_PER_EM: Final = 1000
+_GAP_AFTER: Final = 120
 _SVG: Final = "{http://www.w3.org/2000/svg}"
 
 
@@ -75,24 +76,32 @@ def outline_music_text(page: str, glyphs: Path) -> str:
     widths = {
         g.get("c"): float(g.get("h-a-x", "0")) for g in etree.parse(glyphs.with_suffix(".xml")).iter("g")
     }
-    for text in list(root.iter(f"{_SVG}text")):
-        x, y = float(text.get("x", "0")), float(text.get("y", "0"))
+    for span in [s for s in root.iter(f"{_SVG}tspan") if s.get("font-family") == _MUSIC_FONT]:
+        text = next(span.iterancestors(f"{_SVG}text"))
         parent = text.getparent()
-        for span in text.iter(f"{_SVG}tspan"):
-            if span.get("font-family") != _MUSIC_FONT or parent is None:
-                continue
-            scale = float(span.get("font-size", "0").removesuffix("px")) / _UNITS_PER_EM
-            for symbol in (span.text or "").strip():
-                code = f"{ord(symbol):04X}"
-                outline = etree.parse(glyphs / f"{code}.xml").find("path")
-                if outline is not None:
-                    place = f"translate({x:g},{y:g}) scale({scale:g},{-scale:g})"
-                    path = etree.Element(f"{_SVG}path", d=outline.get("d", ""), transform=place)
-                    parent.insert(parent.index(text), path)
-                    x += widths.get(code, 0.0) * scale
-            span.text = ""
-        text.set("x", f"{x:g}")
+        x, y = float(text.get("x", "0")), float(text.get("y", "0"))
+        scale = float(span.get("font-size", "0").removesuffix("px")) / _UNITS_PER_EM
+        for symbol in (span.text or "").strip():
+            code = f"{ord(symbol):04X}"
+            outline = etree.parse(glyphs / f"{code}.xml").find("path")
+            if outline is not None and parent is not None:
+                place = f"translate({x:g},{y:g}) scale({scale:g},{-scale:g})"
+                path = etree.Element(f"{_SVG}path", d=outline.get("d", ""), transform=place)
+                parent.insert(parent.index(text), path)
+                x += widths.get(code, 0.0) * scale
+        text.set("x", f"{x + _GAP_AFTER * scale:g}")
+        _remove_emptied(span)
     return etree.tostring(root, encoding="unicode")
+
+
+def _remove_emptied(span: etree._Element) -> None:
+    """Remove a span whose text is gone, and what held nothing else: a text's place is its first letter's."""
+    parent = span.getparent()
+    if parent is None:
+        return
+    parent.remove(span)
+    if parent.tag == f"{_SVG}tspan" and len(parent) == 0:
+        _remove_emptied(parent)
 
 
 def stack_pages(pages: list[str]) -> str:

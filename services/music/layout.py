@@ -23,7 +23,8 @@ StaffVoices = Mapping[int, tuple[Sequence[Span], Sequence[Span]]]
 def barlines(metre: Metre, downbeat: int, voices: StaffVoices) -> list[int]:
     """Ticks of all barlines, from where the score begins to its end.
 
-    The score begins with a pickup where its first note lies in the second half of a measure.
+    The score begins with a pickup where its first note lies in the second half of a measure, and
+    ends with the measure in which the last chord is struck: what rings on is no notation's business.
 
     Args:
         metre: the time signature.
@@ -33,13 +34,13 @@ def barlines(metre: Metre, downbeat: int, voices: StaffVoices) -> list[int]:
     grid = Grid.of(metre)
     spans = [span for pair in voices.values() for voice in pair for span in (*voice[:1], *voice[-1:])]
     first = min((span.start for span in spans), default=downbeat)
-    end = max((span.end for span in spans), default=downbeat + grid.measure)
+    last = max((span.start for span in spans), default=downbeat)
     start = downbeat + (first - downbeat) // grid.measure * grid.measure
     bounds = [start]
     if first - start >= grid.measure / 2:
         on_grid = (first - start) % grid.shortest_pickup == 0
         bounds = [first if on_grid else first - (first - start) % TICKS]
-    while bounds[-1] < end:
+    while bounds[-1] <= last:
         bounds.append(start + grid.measure * len(bounds))
     return bounds
 
@@ -61,7 +62,7 @@ def lay_out(
     for index, (start, stop) in enumerate(pairwise(bounds)):
         pickup = stop - start < grid.measure
         lead = grid.measure - (stop - start) if pickup else 0
-        written = _voices(grid, Place(start, stop, lead), voices, heads)
+        written = _voices(grid, Place(start, stop, lead), bounds[-1], voices, heads)
         number = index if bounds[1] - bounds[0] < grid.measure else index + 1
         measures.append(Measure(number, grid.quarters(stop - start), written, pickup=pickup))
     measures[0] = replace(measures[0], key=key, metre=metre)
@@ -69,7 +70,9 @@ def lay_out(
     return tuple(with_clefs(measures, STAVES))
 
 
-def _voices(grid: Grid, place: Place, voices: StaffVoices, heads: Sequence[Head]) -> tuple[Voice, ...]:
+def _voices(
+    grid: Grid, place: Place, score_end: int, voices: StaffVoices, heads: Sequence[Head]
+) -> tuple[Voice, ...]:
     """The voices of one measure: one for each staff, two where the lower one has notes."""
     written = []
     for staff in range(1, STAVES + 1):
@@ -77,6 +80,7 @@ def _voices(grid: Grid, place: Place, voices: StaffVoices, heads: Sequence[Head]
             first = bisect_right(spans, place.start, key=lambda span: span.end)
             last = bisect_left(spans, place.stop, key=lambda span: span.start)
             if number == UPPER or first < last:
-                events = voice_events(spans[first:last], grid, place, heads, hide_rests=number == LOWER)
+                inside = [replace(span, end=min(span.end, score_end)) for span in spans[first:last]]
+                events = voice_events(inside, grid, place, heads, hide_rests=number == LOWER)
                 written.append(Voice(number, staff, events))
     return tuple(written)

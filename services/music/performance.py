@@ -57,6 +57,19 @@ class Performance:
         """Index of the first note of every chord, shape (chords,)."""
         return np.flatnonzero(np.diff(self.chord, prepend=-1))
 
+    def head(self, chords: int) -> Performance:
+        """The first so many chords alone."""
+        last = int(np.searchsorted(self.chord, chords))
+        return Performance(
+            self.onset_s[:last],
+            self.offset_s[:last],
+            self.pitch[:last],
+            self.velocity[:last],
+            self.source[:last],
+            self.chord[:last],
+            self.chord_s[:chords],
+        )
+
 
 def gather(notes: Sequence[Note]) -> Performance:
     """Clean the notes and gather them into chords.

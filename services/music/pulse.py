@@ -29,7 +29,9 @@ _SHORTEST_S: Final = 0.22
 _LONGEST_S: Final = 2.0
 _SHORTEST_BAR_S: Final = 0.75
 _LONGEST_BAR_S: Final = 8.0
-_FEWEST_BEATS: Final = 4
+_EXCERPT_CHORDS: Final = 4000
+"""Of longer works the beginning alone decides which reading is taken."""
+
 _REACH: Final = 1.5
 
 # Fitted on performances of CC0 piano parts: the log-linear weight of each piece of evidence.
@@ -113,6 +115,8 @@ def find_pulse(performance: Performance, tempo_bpm: float | None = None) -> Read
     Returns:
         The reading; its metre's confidence is the probability of that metre under the model.
     """
+    if len(performance.chord_s) > _EXCERPT_CHORDS:
+        return _extended(performance, find_pulse(performance.head(_EXCERPT_CHORDS), tempo_bpm))
     found = readings(performance, tempo_bpm)
     scores = np.array([float(reading.evidence @ _WEIGHTS) for reading in found])
     weights = np.exp(scores - scores.max())
@@ -120,6 +124,14 @@ def find_pulse(performance: Performance, tempo_bpm: float | None = None) -> Read
     same = np.array([reading.metre == best.metre for reading in found])
     confidence = float(weights[same].sum() / weights.sum())
     return replace(best, metre=replace(best.metre, confidence=confidence))
+
+
+def _extended(performance: Performance, reading: Reading) -> Reading:
+    """The reading of a long performance, given that of its beginning."""
+    period = float(np.median(np.diff(reading.pulse.beats_s)))
+    pulse = track_beats(performance, TempoRange.around(period, reach=_REACH))
+    odds = downbeat_log_odds(beat_features(performance, pulse.beats_s))
+    return replace(reading, pulse=pulse, bars=find_bars(odds, reading.bars.beats))
 
 
 def _pulses(performance: Performance, tempo_bpm: float | None) -> list[Pulse]:

@@ -24,10 +24,10 @@ _HELD_SHARE: Final = 0.68
 
 _REACH: Final = 14
 _TOGETHER_S: Final = 0.05
-_PEDAL_RELEASES: Final = 3
+_PEDAL_RELEASES: Final = 2
 _LONGEST_HELD_S: Final = 5.0
 _COVERED_SHARE: Final = 0.7
-_BLURRED_SHARE: Final = 0.3
+_BLURRED_SHARE: Final = 0.25
 _AROUND_S: Final = 2.5
 
 
@@ -103,7 +103,9 @@ def _held(performance: Performance, rhythm: Rhythm, members: IntArray) -> np.typ
     overlaps = end >= nearest + _COVERED_SHARE * (after - nearest)
     overlaps &= following < len(starts)
     seconds = (performance.offset_s - performance.onset_s)[members]
-    held = overlaps & (seconds < _LONGEST_HELD_S) & ~pedalled(performance)[members]
+    held = overlaps & (seconds < _LONGEST_HELD_S)
+    ringing = np.flatnonzero(overlaps)
+    held[ringing] &= ~_pedalled(performance, members[ringing])
     held &= np.asarray(_share_around(performance.onset_s[members], overlaps) < _BLURRED_SHARE)
     pitch = performance.pitch[members]
     for place in np.flatnonzero(held).tolist():
@@ -114,13 +116,18 @@ def _held(performance: Performance, rhythm: Rhythm, members: IntArray) -> np.typ
     return np.asarray(held)
 
 
-def pedalled(performance: Performance) -> np.typing.NDArray[np.bool_]:
-    """Which notes end where several struck at different times end together: the pedal goes up there."""
-    order = np.argsort(performance.offset_s)
-    offset, chord = performance.offset_s[order], performance.chord[order]
+def _pedalled(performance: Performance, ringing: IntArray) -> np.typing.NDArray[np.bool_]:
+    """Which of the notes that ring over later ones end where others do: the pedal goes up there.
+
+    Args:
+        performance: all notes.
+        ringing: indices of the notes in question.
+    """
+    order = np.argsort(performance.offset_s[ringing])
+    offset, chord = performance.offset_s[ringing[order]], performance.chord[ringing[order]]
     first = np.searchsorted(offset, offset - _TOGETHER_S)
     last = np.searchsorted(offset, offset + _TOGETHER_S, side="right")
-    result = np.zeros(len(offset), bool)
+    result = np.zeros(len(ringing), bool)
     for place in np.flatnonzero(last - first >= _PEDAL_RELEASES).tolist():
         result[order[place]] = len(np.unique(chord[first[place] : last[place]])) >= _PEDAL_RELEASES
     return result
@@ -144,7 +151,7 @@ def _spans(performance: Performance, rhythm: Rhythm, notes: IntArray, onsets: In
     spans = []
     for index, group in enumerate(groups):
         start = starts[index]
-        released = int(np.median(rhythm.end[group]))
+        released = int(np.sort(rhythm.end[group])[len(group) // 2])
         limit = starts[index + 1] if index + 1 < len(groups) else max(released, start + TICKS)
         next_any = int(np.searchsorted(onsets, start, side="right"))
         nearest = int(onsets[next_any]) if next_any < len(onsets) else limit
