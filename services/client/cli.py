@@ -10,10 +10,9 @@ import click
 
 from services.client.commands.status import status
 from services.client.commands.transcribe import transcribe
-from services.errors import CopyistError, InputError
+from services.errors import CopyistError
 
 FAILED = 1
-WRONG_USE = 2
 INTERRUPTED = 130
 
 
@@ -51,7 +50,7 @@ def main() -> NoReturn:
         sys.exit(error.exit_code)
     except CopyistError as error:
         print(f"copyist: {error}", file=sys.stderr)
-        sys.exit(WRONG_USE if isinstance(error, InputError) else FAILED)
+        sys.exit(FAILED)
     except (click.Abort, KeyboardInterrupt):
         print("copyist: interrupted; finished recordings are kept", file=sys.stderr)
         sys.exit(INTERRUPTED)

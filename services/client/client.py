@@ -171,7 +171,7 @@ class Copyist:
 
 
 class AsyncCopyist:
-    """The same for asyncio (or trio): one client serves any number of requests at once.
+    """The same for asyncio: one client serves any number of requests at once.
 
     async with AsyncCopyist() as copyist:
         one, two = await asyncio.gather(copyist.transcribe("1.flac"), copyist.transcribe("2.flac"))

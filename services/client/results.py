@@ -5,9 +5,8 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from types import MappingProxyType
 from typing import Any
 
 from services.client.errors import BadAnswerError
@@ -75,7 +74,7 @@ class ScoreFile:
     name: str
     format: str
     media_type: str
-    content: bytes
+    content: bytes = field(repr=False)
 
     @property
     def suffix(self) -> str:
@@ -167,7 +166,7 @@ def parse_transcription(answer: Mapping[str, Any]) -> Transcription:
             key=_key(answer.get("key")),
             metre=_metre(answer.get("metre")),
             tempo=_tempo(answer.get("tempo")),
-            timings_s=MappingProxyType({k: float(v) for k, v in answer["timings_s"].items()}),
+            timings_s={stage: float(seconds) for stage, seconds in answer["timings_s"].items()},
             files=tuple(_file(file) for file in answer["files"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 import math
+import os
 import socket
 import struct
+import threading
 import wave
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from services.client import AsyncCopyist, Copyist, RetryPolicy, Transcription
+from tests.client.command import as_asked
 from tests.client.scripted import Scripted, serving
+
+QUICK = RetryPolicy(attempts=4, base_s=0.01)
+Transcribe = Callable[..., Transcription]
 
 
 @pytest.fixture
@@ -19,6 +29,13 @@ def scripted() -> Iterator[Scripted]:
     """A real HTTP server that answers as the test says."""
     with serving() as server:
         yield server
+
+
+@pytest.fixture
+def service(scripted: Scripted) -> Scripted:
+    """A scripted service that gives the files asked for, and refuses what is called bad."""
+    scripted.answers = as_asked
+    return scripted
 
 
 @pytest.fixture
@@ -48,3 +65,31 @@ def write_tone(path: Path, seconds: float = 2.0) -> Path:
             value = sum(math.sin(2 * math.pi * 261.63 * k * t) / k**2 for k in range(1, 6))
             file.writeframesraw(struct.pack("<h", int(9000 * value * math.exp(-2.5 * t))))
     return path
+
+
+@pytest.fixture(params=["sync", "async"])
+def transcribe(request: pytest.FixtureRequest) -> Transcribe:
+    """Either client's `transcribe`, called alike: `transcribe(url, audio, **options)`."""
+
+    def plainly(
+        url: str, audio: Any, *, retry: RetryPolicy = QUICK, timeout_s: float | None = None, **options: Any
+    ):
+        with Copyist(url, retry=retry, timeout_s=timeout_s) as copyist:
+            return copyist.transcribe(audio, **options)
+
+    async def awaited(
+        url: str, audio: Any, *, retry: RetryPolicy = QUICK, timeout_s: float | None = None, **options: Any
+    ):
+        async with AsyncCopyist(url, retry=retry, timeout_s=timeout_s) as copyist:
+            return await copyist.transcribe(audio, **options)
+
+    if request.param == "sync":
+        return plainly
+    return lambda *args, **options: asyncio.run(awaited(*args, **options))
+
+
+def piped(content: bytes) -> io.BufferedReader:
+    """A file that can be read once only."""
+    reading, writing = os.pipe()
+    threading.Thread(target=lambda: (os.write(writing, content), os.close(writing))).start()
+    return os.fdopen(reading, "rb")

@@ -106,6 +106,7 @@ class Scripted:
     asked: list[Asked] = field(default_factory=list)
     at_once: int = 0
     most_at_once: int = 0
+    ready: Answer = field(default_factory=lambda: Answer(body=b"ready", content_type="text/plain"))
     vanishing: bool = False
     """Whether to stop listening as soon as something has been answered."""
 
@@ -139,8 +140,7 @@ def serving() -> Iterator[Scripted]:
                 scripted.asked.append(asked)
                 scripted.at_once += 1
                 scripted.most_at_once = max(scripted.most_at_once, scripted.at_once)
-            ready = asked.path == "/readyz"
-            answer = Answer(body=b"{}") if ready else scripted.answers(asked, count)
+            answer = scripted.ready if asked.path == "/readyz" else scripted.answers(asked, count)
             time.sleep(answer.delay_s)
             with lock:
                 scripted.at_once -= 1

@@ -17,6 +17,7 @@ from services.client.display import BarDisplay, Display
 from services.client.exchange import Options
 from services.client.retry import RetryPolicy
 from services.client.vocabulary import FASTEST_BPM, FILE_SUFFIX, QUANTISE, SLOWEST_BPM
+from services.errors import InputError
 
 DEFAULT_FORMATS: Final = "midi,musicxml,pdf"
 #: A batch has time: what keeps the service busy may be its own other recordings.
@@ -50,7 +51,7 @@ Examples:
   copyist transcribe waltz.wav -o scores --tempo 168 --quantise 1/8t
 """
 )
-@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path())
 @click.option(
     "-o",
     "--output",
@@ -100,7 +101,7 @@ def transcribe(
     quantise: str,
     skip_existing: bool,
     jobs: int,
-    url: str | None,
+    url: str,
 ) -> None:
     """Write recordings down as notation.
 
@@ -113,7 +114,10 @@ def transcribe(
     """
     suffixes = [FILE_SUFFIX[format_] for format_ in formats]
     found, failures = plan(files, directory)
-    check_clashes(found, suffixes)
+    try:
+        check_clashes(found, suffixes)
+    except InputError as error:
+        raise click.UsageError(str(error)) from error
     wanted = _missing(found, suffixes) if skip_existing else found
     if len(wanted) < len(found):
         print(f"{len(found) - len(wanted)} of {len(found)} skipped: results are there already")
@@ -129,9 +133,7 @@ def transcribe(
         sys.exit(1)
 
 
-async def _work(
-    url: str | None, jobs: Sequence[Job], options: Options, at_once: int, display: Display
-) -> int:
+async def _work(url: str, jobs: Sequence[Job], options: Options, at_once: int, display: Display) -> int:
     async with AsyncCopyist(url, retry=RetryPolicy(busy_s=BUSY_S)) as client:
         await client.readiness()  # no service at all is told once, at once, not for every file
         return await transcribe_all(client, jobs, options, at_once=at_once, watcher=display)

@@ -1,0 +1,55 @@
+"""Running the `copyist` command as its users do: as a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from services.client.vocabulary import FILE_SUFFIX
+from tests.client.scripted import Answer, Asked, good, problem
+
+COMMAND = [sys.executable, "-m", "services.client.cli"]
+ROOT = Path(__file__).parents[2]
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "120"}
+
+
+def copyist(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the command, and see that nobody is ever shown a trace."""
+    result = subprocess.run(
+        [*COMMAND, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=environment(),
+        cwd=cwd,
+        check=False,
+    )
+    assert "Traceback" not in result.stderr
+    return result
+
+
+def as_asked(asked: Asked, count: int) -> Answer:
+    """A transcription with the files that were asked for; refuses what is called bad."""
+    if b'filename="bad' in asked.body:
+        return problem(422, "unreadable-media", "This is no audio.")
+    formats = asked.parts()["formats"].decode().split(",")
+    files = [
+        {
+            "name": f"x{FILE_SUFFIX[name]}",
+            "format": name,
+            "media_type": "text/plain",
+            "href": "data:text/plain;base64,c29uZw==",
+        }
+        for name in formats
+    ]
+    return good(files=files)
+
+
+def tree(directory: Path) -> list[str]:
+    """Every file under a folder, hidden ones too."""
+    return sorted(str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file())
