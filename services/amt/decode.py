@@ -120,10 +120,11 @@ class _Levels:
         return self._size / SAMPLE_RATE_HZ
 
     def add(self, block: Floats) -> None:
-        energy = float(np.dot(block, block))
+        with np.errstate(over="ignore", invalid="ignore"):
+            energy = float(np.dot(block, block))
         if not np.isfinite(energy):
             raise UnreadableMediaError(
-                "The recording holds samples that are not numbers (NaN or infinite).",
+                "The recording holds samples that are not numbers: NaN, infinite, or far too large.",
                 remedy="Export it again with finite samples between -1 and 1, or as 16- or 24-bit integers.",
             )
         magnitude = np.abs(block)

@@ -1,4 +1,4 @@
-"""Bad uploads to the real service: a problem that says what is wrong and what to do, soon, and no harm done."""
+"""Bad uploads to the real service: problems that say what is wrong and what to do, soon, and no harm done."""
 
 from __future__ import annotations
 
@@ -147,8 +147,8 @@ def test_unacceptable_answer_form(http: httpx.Client) -> None:
     _check_problem(answer, 406, "text/html")
 
 
-def test_nothing_is_left_behind(stack: LocalStack, http: httpx.Client, tmp_path: Path) -> None:
-    """Uploads above a megabyte lie on disk while they are read; afterwards neither file nor handle is left."""
+def test_nothing_is_left_behind(stack: LocalStack, http: httpx.Client) -> None:
+    """Uploads above a megabyte lie on disk while they are read; afterwards no file and no handle is left."""
     state = stack.state()
     assert state is not None
     before = _open_files(stack)
