@@ -96,12 +96,19 @@ def _sum_of_three(posterior: NDArray[np.uint8]) -> NDArray[np.uint16]:
     """Sum each frame and its neighbours; uint16 [T + 2 * _REACH, 88], zero frames at both ends."""
     frames = posterior.shape[0]
     total = np.zeros((frames + 2 * _REACH, PITCHES), np.uint16)
-    for shift in (-1, 0, 1):
-        total[_REACH + shift : _REACH + shift + frames] += posterior
-    # The neighbours' sums spill into the padding; nothing begins outside the recording.
-    total[:_REACH] = 0
-    total[-_REACH:] = 0
+    inside = total[_REACH : _REACH + frames]
+    inside += posterior
+    inside[1:] += posterior[:-1]
+    inside[:-1] += posterior[1:]
+    if frames > 1:
+        # Beyond the ends the posterior is taken to go on as a line, so that a peak may lie on an end.
+        inside[0] += _continued(posterior[1], posterior[0])
+        inside[-1] += _continued(posterior[-2], posterior[-1])
     return total
+
+
+def _continued(inner: NDArray[np.uint8], last: NDArray[np.uint8]) -> NDArray[np.uint16]:
+    return (2 * last.astype(np.int16) - inner).clip(0, _ONE).astype(np.uint16)
 
 
 def _peaks(total: NDArray[np.uint16], threshold: float) -> Ints:
@@ -122,9 +129,11 @@ def _between_frames(total: NDArray[np.uint16], cells: Ints) -> Floats:
     flat = total.ravel()
     before, peak, after = (flat[padded + shift * PITCHES].astype(np.float64) for shift in (-1, 0, 1))
     curvature = before - 2 * peak + after
-    return np.divide(0.5 * (before - after), curvature, out=np.zeros_like(peak), where=curvature < 0).clip(
-        -0.5, 0.5
+    at_an_end = (_row(cells) == 0) | (_row(cells) == total.shape[0] - 2 * _REACH - 1)
+    shift = np.divide(
+        0.5 * (before - after), curvature, out=np.zeros_like(peak), where=(curvature < 0) & ~at_an_end
     )
+    return shift.clip(-0.5, 0.5)
 
 
 def _by_pitch(cells: Ints, frames: int) -> Ints:
@@ -165,17 +174,12 @@ def _first_low_rows(frame: NDArray[np.uint8], onsets: Ints, thresholds: Decoding
     for ahead in range(1, thresholds.low_frames):
         run &= low[ahead : frames + 1 + ahead]
     by_pitch = np.ascontiguousarray(run.T).ravel()
-    run_keys_start = np.flatnonzero(by_pitch[1:] & ~by_pitch[:-1]) + 1
+    starts = np.flatnonzero(by_pitch[1:] & ~by_pitch[:-1]) + 1
     first = np.minimum(_row(onsets) + thresholds.attack_frames, frames)
     first_key = _pitch(onsets) * (frames + 1) + first
-    found = (
-        run_keys_start[
-            np.minimum(np.searchsorted(run_keys_start, first_key), max(run_keys_start.size - 1, 0))
-        ]
-        if run_keys_start.size
-        else first_key
-    )
-    return np.where(by_pitch[first_key], first, found - _pitch(onsets) * (frames + 1))
+    # Every pitch ends with a low frame, so where the first is not low, a start follows.
+    following = np.append(starts, first_key.max())[np.searchsorted(starts, first_key)]
+    return np.where(by_pitch[first_key], first, following - _pitch(onsets) * (frames + 1))
 
 
 def _next_onset_times_s(onsets: Ints, onset_s: Floats, frames: int) -> Floats:

@@ -173,7 +173,7 @@ def test_bad_files_are_refused_with_a_reason(kind: str) -> None:
         "ffconcat version 1.0\nfile {url}\n",
         "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{url}\n#EXT-X-ENDLIST\n",
         "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nm=audio {port} RTP/AVP 0\n",
-        '<MPD><Period><BaseURL>{url}</BaseURL></Period></MPD>',
+        "<MPD><Period><BaseURL>{url}</BaseURL></Period></MPD>",
         "[playlist]\nFile1={url}\n",
     ],
 )

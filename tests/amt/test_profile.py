@@ -1,0 +1,70 @@
+"""The features that drift is watched by."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from services.amt.decode import FULL_SCALE, Recording
+from services.amt.profile import EDGES, measure, reference
+from services.music.notes import Note
+from tests.recordings import tones
+
+
+def _recording(rms: float = 0.05, clipped: float = 0.0) -> Recording:
+    return Recording((tones(4, 16_000) * FULL_SCALE).astype(np.int16), rms, clipped)
+
+
+def _bin(profile: dict[str, tuple[float, ...]], feature: str) -> int:
+    return int(np.argmax(profile[feature]))
+
+
+NOTES = [Note(0.0, 2.0, 60, 64, 0.97), Note(1.0, 3.0, 64, 64, 0.97), Note(3.5, 4.0, 40, 64, 0.97)]
+
+
+def test_each_feature_has_a_mass_of_one() -> None:
+    profile = measure(_recording(), NOTES)
+    assert set(profile) == set(EDGES)
+    for feature, shares in profile.items():
+        assert len(shares) == len(EDGES[feature]) + 1
+        assert sum(shares) == pytest.approx(1)
+
+
+def test_values_fall_into_their_bins() -> None:
+    profile = dict(measure(_recording(rms=10 ** (-22 / 20), clipped=0.005), NOTES))
+    assert EDGES["loudness_db"][_bin(profile, "loudness_db")] == -20
+    assert EDGES["clipped_share"][_bin(profile, "clipped_share")] == 1e-2
+    assert EDGES["onset_rate_hz"][_bin(profile, "onset_rate_hz")] == 1.0
+    assert profile["confidence"][-1] == 1
+    # One sounds from 0 to 1 s, two to 2 s, one to 3 s, none to 3.5 s, one to 4 s.
+    assert profile["polyphony"][:3] == pytest.approx((0.125, 0.625, 0.25), abs=0.03)
+
+
+def test_no_notes_leave_the_features_of_notes_empty() -> None:
+    profile = measure(_recording(rms=0.0), [])
+    assert sum(profile["pitch"]) == sum(profile["confidence"]) == 0
+    assert profile["loudness_db"][0] == 1
+    assert profile["polyphony"][0] == 1
+
+
+def test_noise_lowers_the_signal_to_noise_ratio() -> None:
+    random = np.random.default_rng(0)
+    clean = _recording()
+    noisy = Recording((clean.samples + random.normal(0, 800, clean.samples.size)).astype(np.int16), 0.05, 0)
+    bins = [_bin(dict(measure(recording, [])), "snr_db") for recording in (noisy, clean)]
+    assert bins[0] < bins[1]
+
+
+def test_a_reference_is_the_mean_over_recordings() -> None:
+    quiet, loud = measure(_recording(rms=0.01), NOTES), measure(_recording(rms=0.1), [])
+    card = reference([quiet, loud])
+    assert card["recordings"] == 2
+    shares = card["features"]["loudness_db"]["shares"]
+    assert sorted(shares)[-2:] == [0.5, 0.5]
+    assert sum(card["features"]["pitch"]["shares"]) == pytest.approx(1)
+    assert card["features"]["pitch"]["edges"] == list(EDGES["pitch"])
+
+
+def test_a_recording_shorter_than_a_window_is_measured() -> None:
+    profile = measure(Recording(np.ones(5, np.int16), 0.05, 0), [])
+    assert sum(profile["snr_db"]) == 1
