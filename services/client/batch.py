@@ -18,7 +18,7 @@ from services.errors import CopyistError, InputError
 #: What a folder is searched for; a file named outright may have any name.
 AUDIO_SUFFIXES: Final = frozenset(
     {".aac", ".aif", ".aiff", ".flac", ".m4a", ".mka", ".mp3", ".mp4"}
-    | {".oga", ".ogg", ".opus", ".wav", ".wave", ".webm", ".wma"}
+    | {".oga", ".ogg", ".opus", ".wav", ".wave", ".webm"}
 )
 
 
