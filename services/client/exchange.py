@@ -43,7 +43,7 @@ CONNECT_S: Final = 5.0
 WRITE_S: Final = 60.0
 #: The answer may take `ANSWER_S`, and a second more for each 8 kB: well-compressed audio holds a second of
 #: sound in 4 kB, and a slow or busy service may do no better than twice real time. Giving up on work that
-#: goes well is worse than waiting, and a service answers by itself when it gives up, by default after an hour.
+#: goes well is worse than waiting, and a service tells by itself when it gives up, by default after an hour.
 ANSWER_S: Final = 120.0
 UPLOAD_BYTES_PER_S: Final = 8_000.0
 LONGEST_ANSWER_S: Final = 3700.0
