@@ -1,0 +1,189 @@
+"""The transcriber on a model server in memory: order, limits, cancellation, failures."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import threading
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from services.amt import notation
+from services.amt.contract import CHUNK_FRAMES, CORE_FRAMES, HOP_SAMPLES, PITCHES
+from services.amt.options import Options
+from services.amt.piano import PianoModel
+from services.amt.transcriber import Transcriber
+from services.errors import ModelUnavailableError, OverloadedError, UnreadableMediaError
+from services.music.export import Format
+from services.runtime.contract import ModelContract
+from services.runtime.processes import Processes
+from tests.recordings import tones, with_soundfile
+
+
+class Server:
+    """A model server that hears a note in the middle of every chunk, or fails, or hangs."""
+
+    def __init__(self) -> None:
+        self.ready: tuple[str, ...] = ("2", "10")
+        self.asked: list[str | None] = []
+        self.now = self.most = 0
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.failure: Exception | None = None
+
+    async def versions(self, model: str) -> tuple[str, ...]:
+        return self.ready
+
+    async def infer(
+        self, contract: ModelContract, version: str | None, inputs: Mapping[str, NDArray[Any]]
+    ) -> dict[str, NDArray[Any]]:
+        self.asked.append(version)
+        self.now += 1
+        self.most = max(self.most, self.now)
+        try:
+            await asyncio.sleep(0.001)
+            await self.gate.wait()
+            if self.failure and len(self.asked) > 2:
+                raise self.failure
+        finally:
+            self.now -= 1
+        posteriors = np.zeros((1, 4, CHUNK_FRAMES, PITCHES), np.uint8)
+        posteriors[0, 0, 299:302, 39] = (153, 255, 153)
+        posteriors[0, 2:, 300:320, 39] = (255, 128)[0]
+        return {"posteriors": posteriors}
+
+
+@pytest.fixture
+def server() -> Server:
+    return Server()
+
+
+@pytest.fixture
+async def transcriber(server: Server, tmp_path: Path) -> AsyncIterator[Transcriber]:
+    processes = Processes(1, warm_up=notation.warm_up, max_s=60)
+    made = Transcriber(
+        PianoModel(server, tmp_path, chunks_in_flight=3), processes, max_audio_s=600, max_transcriptions=2
+    )
+    yield made
+    made.close()
+    processes.close()
+
+
+def _wav(seconds: float) -> io.BytesIO:
+    return io.BytesIO(with_soundfile(tones(seconds, 16_000), 16_000, "WAV"))
+
+
+async def test_a_recording_becomes_a_transcription(transcriber: Transcriber, server: Server) -> None:
+    chunks = 5
+    seconds = (chunks * CORE_FRAMES - 10) * HOP_SAMPLES / 16_000
+    heard = await transcriber.transcribe(_wav(seconds), Options(formats=(Format.MIDI,)))
+    assert heard.duration_s == pytest.approx(seconds, abs=0.01)
+    assert len(heard.notes) == chunks
+    spacing = np.diff([note.onset_s for note in heard.notes])
+    np.testing.assert_allclose(spacing, CORE_FRAMES * HOP_SAMPLES / 16_000)
+    assert heard.version == "10", "the newest by number"
+    assert set(server.asked) == {"10"}, "all of a recording by one version"
+    assert heard.files[Format.MIDI].startswith(b"MThd")
+    assert set(heard.timings_s) == {"decode", "model", "notes", "notation", "engraving"}
+
+
+async def test_chunks_are_sent_at_once_but_not_too_many(transcriber: Transcriber, server: Server) -> None:
+    await transcriber.transcribe(_wav(120), Options())
+    assert server.most == 3
+
+
+async def test_more_recordings_than_allowed_are_refused(transcriber: Transcriber, server: Server) -> None:
+    server.gate.clear()
+    running = [asyncio.create_task(transcriber.transcribe(_wav(1), Options())) for _ in range(2)]
+    await asyncio.sleep(0.05)
+    with pytest.raises(OverloadedError, match="COPYIST_MAX_TRANSCRIPTIONS"):
+        await transcriber.transcribe(_wav(1), Options())
+    server.gate.set()
+    assert len(await asyncio.gather(*running)) == 2
+    transcriber.check_room()
+
+
+async def test_cancelling_ends_the_calls_and_frees_the_place(
+    transcriber: Transcriber, server: Server
+) -> None:
+    server.gate.clear()
+    running = asyncio.create_task(transcriber.transcribe(_wav(60), Options()))
+    while server.now < 3:
+        await asyncio.sleep(0.01)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert server.now == 0
+    assert transcriber._running == 0
+
+
+async def test_cancelling_while_decoding_waits_for_the_thread(transcriber: Transcriber) -> None:
+    source = _Slow(_wav(300).getvalue())
+    running = asyncio.create_task(transcriber.transcribe(source, Options()))
+    await asyncio.to_thread(source.reading.wait, 5)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    # Nothing reads the file any more, so that the caller may close it.
+    reads = source.reads
+    await asyncio.sleep(0.05)
+    assert source.reads == reads
+
+
+class _Slow(io.BytesIO):
+    def __init__(self, content: bytes) -> None:
+        super().__init__(content)
+        self.reading = threading.Event()
+        self.reads = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        self.reads += 1
+        if self.reads > 3:
+            self.reading.set()
+            threading.Event().wait(0.01)
+        return super().read(size)
+
+
+async def test_one_failed_chunk_ends_the_others_and_is_told(transcriber: Transcriber, server: Server) -> None:
+    server.failure = ModelUnavailableError("gone", remedy="wait")
+    with pytest.raises(ModelUnavailableError, match="gone"):
+        await transcriber.transcribe(_wav(120), Options())
+    assert server.now == 0
+    assert len(server.asked) < 10
+
+
+async def test_without_a_model_nothing_is_decoded(transcriber: Transcriber, server: Server) -> None:
+    server.ready = ()
+    source = _wav(1)
+    with pytest.raises(ModelUnavailableError, match="no version"):
+        await transcriber.transcribe(source, Options())
+    assert source.tell() == 0
+
+
+async def test_bad_files_are_told_as_such(transcriber: Transcriber, server: Server) -> None:
+    with pytest.raises(UnreadableMediaError):
+        await transcriber.transcribe(io.BytesIO(b"no music"), Options())
+    assert not server.asked
+
+
+async def test_the_event_loop_stays_free(transcriber: Transcriber) -> None:
+    """While a long recording is decoded, read and written down, the loop's longest pause is short."""
+    longest = 0.0
+
+    async def watch() -> None:
+        nonlocal longest
+        loop = asyncio.get_running_loop()
+        while True:
+            before = loop.time()
+            await asyncio.sleep(0.005)
+            longest = max(longest, loop.time() - before - 0.005)
+
+    watching = asyncio.create_task(watch())
+    await transcriber.transcribe(_wav(500), Options(formats=(Format.MUSICXML,)))
+    watching.cancel()
+    assert longest < 0.25
