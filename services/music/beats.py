@@ -26,7 +26,11 @@ _SKIP_COST: Final = 1.9
 _BEAT_WEIGHT: Final = 1.0
 _CROWDED_COST: Final = 1.5
 _WORST_MISFIT: Final = 3.6
-_CHUNK: Final = 4096
+_CHUNK: Final = 65_536
+
+_FINEST_FRACTION_S: Final = 0.14
+_FINEST_FRACTION: Final = 8
+"""Between two chords a beat may pass at fractions of the gap, down to eighths of it and this time."""
 
 #: Subdivisions of a beat and what choosing each costs.
 _GRIDS: Final = ((1, 0.0), (2, 0.5), (4, 1.2), (3, 1.4), (6, 2.4), (8, 2.6))
@@ -125,7 +129,7 @@ def _candidates(times: FloatArray, strength: FloatArray) -> _Candidates:
     """The chords, and simple fractions of the gaps between them (where a beat may pass in silence)."""
     extra: list[FloatArray] = []
     for before, gap in zip(times[:-1].tolist(), np.diff(times).tolist(), strict=True):
-        finest = min(int(gap / 0.14), 12)
+        finest = min(int(gap / _FINEST_FRACTION_S), _FINEST_FRACTION)
         if finest >= 2:
             extra.append(before + gap * _FRACTIONS[finest])
     virtual = np.concatenate(extra) if extra else np.zeros(0)
@@ -138,7 +142,7 @@ def _candidates(times: FloatArray, strength: FloatArray) -> _Candidates:
 
 _FRACTIONS: Final = {
     finest: np.unique(np.concatenate([np.arange(1, n) / n for n in range(2, finest + 1)]).round(9))
-    for finest in range(2, 13)
+    for finest in range(2, _FINEST_FRACTION + 1)
 }
 
 
@@ -162,8 +166,8 @@ def _spans(
     )
     inner_first = np.searchsorted(chords_s, time_s[start] + 1e-9, side="right")
     inner_last = np.searchsorted(chords_s, time_s[end] - 1e-9)
-    for chunk in range(0, len(start), _CHUNK * 16):
-        part = slice(chunk, chunk + _CHUNK * 16)
+    for chunk in range(0, len(start), _CHUNK):
+        part = slice(chunk, chunk + _CHUNK)
         cost[part] += _inside_cost(
             chords_s, strength, time_s[start[part]], period[part], inner_first[part], inner_last[part]
         )
@@ -209,7 +213,7 @@ def _best_path(candidates: _Candidates, spans: _Spans, longest: float) -> tuple[
     chords_before = np.cumsum(candidates.real) - candidates.real
     total = np.full(len(spans.start), np.inf)
     previous = np.full(len(spans.start), -1, np.int64)
-    may_start = time_s <= time_s[0] + longest
+    may_start = time_s <= time_s[spans.start[0]] + longest
     stiffness = 0.5 / _RUBATO**2
     for i in range(count):
         out = slice(out_first[i], out_first[i + 1])

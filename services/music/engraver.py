@@ -37,6 +37,7 @@ _OPTIONS: Final = {
 _MUSIC_FONT: Final = "Leipzig"
 _UNITS_PER_EM: Final = 1000
 _GAP_AFTER: Final = 120
+_TOOLTIP: Final = re.compile(r'<title class="labelAttr">[^<]*</title>')
 _SVG: Final = "{http://www.w3.org/2000/svg}"
 
 
@@ -57,6 +58,8 @@ def draw_pages(musicxml: str) -> list[str]:
         raise UnreadableScoreError("Verovio cannot read the MusicXML")
     glyphs = Path(toolkit.getResourcePath()) / _MUSIC_FONT
     pages = [toolkit.renderToSVG(page) for page in range(1, toolkit.getPageCount() + 1)]
+    # Tooltips inside texts make Typst misplace them.
+    pages = [_TOOLTIP.sub("", page) for page in pages]
     return [outline_music_text(page, glyphs) for page in pages]
 
 

@@ -27,6 +27,7 @@ _REPEAT_S: Final = 0.035
 
 _SHORTEST_S: Final = 0.01
 _LONGEST_S: Final = 24 * 3600.0
+_LOWEST_WRITTEN: Final = 12
 _LEAVE_OUT: Final = "Leave such notes out."
 
 
@@ -75,7 +76,8 @@ def gather(notes: Sequence[Note]) -> Performance:
     """Clean the notes and gather them into chords.
 
     Args:
-        notes: performed notes in any order.
+        notes: performed notes in any order. Those below C0 (MIDI 12) cannot be written down and
+            are left out.
 
     Raises:
         NotationError: a time is not finite or beyond a day, or a pitch lies outside MIDI's 0 to 127.
@@ -87,7 +89,8 @@ def gather(notes: Sequence[Note]) -> Performance:
             raise NotationError(f"A note lies beyond the limit of {_LONGEST_S:g} s.", remedy=_LEAVE_OUT)
         if not 0 <= note.pitch <= 127:
             raise NotationError(f"Pitch {note.pitch} lies outside MIDI's 0 to 127.", remedy=_LEAVE_OUT)
-    order = sorted(range(len(notes)), key=lambda i: (notes[i].onset_s, notes[i].pitch))
+    writable = [i for i, note in enumerate(notes) if note.pitch >= _LOWEST_WRITTEN]
+    order = sorted(writable, key=lambda i: (notes[i].onset_s, notes[i].pitch))
     order = _without_repeats(notes, order)
     onset = np.array([notes[i].onset_s for i in order], np.float64)
     offset = np.array([notes[i].offset_s for i in order], np.float64)

@@ -102,7 +102,12 @@ def readings(performance: Performance, tempo_bpm: float | None) -> list[Reading]
     found: list[Reading] = []
     for pulse in _pulses(performance, tempo_bpm):
         found.extend(_readings_of(performance, pulse))
-    return found
+    return [reading for reading in found if _has_plausible_bars(reading)] or found
+
+
+def _has_plausible_bars(reading: Reading) -> bool:
+    beat_s = float(np.median(np.diff(reading.pulse.beats_s)))
+    return _SHORTEST_BAR_S < beat_s * reading.bars.beats < _LONGEST_BAR_S
 
 
 def find_pulse(performance: Performance, tempo_bpm: float | None = None) -> Reading:
@@ -167,8 +172,6 @@ def _readings_of(performance: Performance, pulse: Pulse) -> list[Reading]:
     ]
     found = []
     for (count, compound), (beats_in, beat_type) in SIGNATURES.items():
-        if not _SHORTEST_BAR_S < period * count < _LONGEST_BAR_S:
-            continue
         bars = find_bars(odds, count)
         evidence = np.array([*shared, *_own_evidence(count, compound, bars, period, three, similar)])
         found.append(Reading(pulse, bars, Metre(beats_in, beat_type), evidence))

@@ -57,4 +57,7 @@ def _spelled(pitch: int, fifths: int) -> SpelledPitch:
     while fifths < -_FURTHEST:
         fifths += 12
     step, alter = name_at_fifths(fifths)
-    return SpelledPitch(step, alter, (pitch - alter) // 12 - 1)
+    octave = (pitch - alter) // 12 - 1
+    if octave < 0:
+        return _spelled(pitch, fifths - 12)
+    return SpelledPitch(step, alter, octave)

@@ -41,7 +41,7 @@ def march(bars: int = 8) -> list[Note]:
     melody = [75, 74, 75, 79, 77, 75]
     for bar in range(bars):
         bass, chord = harmonies[bar % 4]
-        events += [(4 * bar, 2, (bass, *chord)), (4 * bar + 2, 2, (bass + 12, *chord))]
+        events += [(4 * bar, 2, (bass, *chord)), (4 * bar + 2, 2, (bass - 5, *chord))]
         beats = [(0, 1), (1, 0.5), (1.5, 0.5), (2, 1), (3, 0.5), (3.5, 0.5)]
         events += [(4 * bar + at, length, pitch) for (at, length), pitch in zip(beats, melody, strict=True)]
     return played(events)
