@@ -121,7 +121,6 @@ class LocalStack:
 
     Args:
         options: where it runs; by default a temporary folder and free ports.
-        programs: what it consists of; by default Triton and the services.
         report: is told, line by line, what happens.
 
     Raises (on entry):
