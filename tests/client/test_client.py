@@ -160,7 +160,7 @@ def test_proxy_of_the_environment_is_not_asked_for_this_machine(
 
 
 def test_one_client_serves_many_threads(scripted: Scripted, tone: Path) -> None:
-    scripted.answers = lambda asked, count: Answer(body=good().body, delay_s=0.2)
+    scripted.answers = lambda asked, count: Answer(body=good().body, delay_s=0.5)
     with Copyist(scripted.url) as copyist, ThreadPoolExecutor(4) as threads:
         heard = list(threads.map(copyist.transcribe, [tone] * 8))
     assert len(heard) == 8
@@ -168,7 +168,7 @@ def test_one_client_serves_many_threads(scripted: Scripted, tone: Path) -> None:
 
 
 async def test_async_client_serves_many_at_once(scripted: Scripted, tone: Path) -> None:
-    scripted.answers = lambda asked, count: Answer(body=json.dumps(TRANSCRIPTION).encode(), delay_s=0.3)
+    scripted.answers = lambda asked, count: Answer(body=json.dumps(TRANSCRIPTION).encode(), delay_s=0.6)
     async with AsyncCopyist(scripted.url) as copyist:
         heard = await asyncio.gather(*(copyist.transcribe(tone) for _ in range(4)))
     assert len(heard) == 4

@@ -139,7 +139,7 @@ def test_all_skipped_needs_no_service(nobody: str, tone: Path, tmp_path: Path) -
 def test_as_many_at_once_as_said(service: Scripted, tmp_path: Path, jobs: int) -> None:
     def slowly(asked: Asked, count: int) -> Answer:
         answer = as_asked(asked, count)
-        answer.delay_s = 0.2
+        answer.delay_s = 0.6
         return answer
 
     service.answers = slowly
