@@ -18,7 +18,7 @@ from services.amt.contract import FRAME_S, HOP_SAMPLES, SAMPLE_RATE_HZ, TARGET_R
 #: Sound before the clip that goes through the damage too, so that rooms ring into the clip.
 RUN_UP_S = 1.0
 #: How far a clip's level strays from where serving would bring it, in dB (one standard deviation).
-LEVEL_DB = 4.0
+LEVEL_DB = 2.5
 
 
 def pieces(validation: bool = False) -> list[Path]:

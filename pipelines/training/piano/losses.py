@@ -10,7 +10,11 @@ from services.amt.contract import FRAME, OFFSET, ONSET, VELOCITY
 
 #: Onsets decide most of what a listener notices.
 ONSET_WEIGHT = 2.0
-VELOCITY_WEIGHT = 1.0
+#: Squared errors of velocity are small numbers beside the cross-entropies.
+VELOCITY_WEIGHT = 10.0
+#: How much more the differences between a clip's notes count than their common level, which nobody
+#: can hear: a recording is brought to one loudness before the model gets it.
+CONTRAST_WEIGHT = 4.0
 
 
 def losses(logits: Tensor, targets: Tensor) -> Tensor:
@@ -23,10 +27,17 @@ def losses(logits: Tensor, targets: Tensor) -> Tensor:
     onset = cross_entropy(logits[:, ONSET], wanted_onset, weight=1 + 2 * wanted_onset)
     offset = cross_entropy(logits[:, OFFSET], wanted_offset, weight=1 + wanted_offset)
     frame = cross_entropy(logits[:, FRAME], targets[:, FRAME])
-    counts = (targets[:, VELOCITY] > 0).float()
-    miss = (torch.sigmoid(logits[:, VELOCITY]) - targets[:, VELOCITY]) ** 2
-    velocity = (miss * counts).sum() / (counts.sum() + 1)
-    return torch.stack([onset, offset, frame, velocity])
+    return torch.stack([onset, offset, frame, _velocity_loss(logits[:, VELOCITY], targets[:, VELOCITY])])
+
+
+def _velocity_loss(logits: Tensor, wanted: Tensor) -> Tensor:
+    """Squared error [B, T, P] of the clips' common level and, weighing more, of what differs from it."""
+    counts = (wanted > 0).float()
+    in_clip = counts.sum(dim=(1, 2), keepdim=True)
+    miss = (torch.sigmoid(logits) - wanted) * counts
+    level = miss.sum(dim=(1, 2), keepdim=True) / (in_clip + 1)
+    contrast = ((miss - level) ** 2 * counts).sum() / (counts.sum() + 1)
+    return (level**2).mean() + CONTRAST_WEIGHT * contrast
 
 
 def total(heads: Tensor) -> Tensor:

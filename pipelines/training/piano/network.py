@@ -3,8 +3,9 @@
 Small convolutions on a log-frequency spectrogram are shared by all pitches; *harmonic gathers*
 bring each pitch what lies at its partials and at the pitches it may be a partial of (the idea of
 harmonic stacking: Bittner et al. 2017; Wei et al. 2022), so that a narrow network sees the whole
-spectrum; one bidirectional LSTM, shared by all pitches, follows each key through time, at half the
-frame rate, since the convolutions beside it keep the exact times.
+spectrum; the mean over all keys tells each of them what the pedal does to the others; one
+bidirectional LSTM, shared by all pitches, follows each key through time, at half the frame rate,
+since the convolutions beside it keep the exact times.
 
 Shapes: B recordings, T frames, C channels, P = 88 keys, F = 99 pitches on the spectrogram's axis.
 """
@@ -135,11 +136,15 @@ class PianoNetwork(nn.Module):
         self.gather = HarmonicGather(size.second, size.pitch, AXIS_PITCHES, PARTIALS)
         self.local = _conv(size.pitch, size.pitch, (3, 3))
         self.regather = HarmonicGather(size.pitch, size.pitch, PITCHES, RELATIVES)
+        self.keyboard = nn.Conv2d(size.pitch, size.pitch, 1)
         self.wide = _conv(size.pitch, size.pitch, (5, 3))
         self.sparse = _conv(size.pitch, size.pitch, (5, 1), dilation=3)
         self.lstm = nn.LSTM(size.pitch, size.lstm, batch_first=True, bidirectional=True)
         self.heads = nn.Linear(size.pitch + 2 * size.lstm, len(HEADS))
         with torch.no_grad():
+            # What all keys share joins in as it proves useful.
+            nn.init.zeros_(self.keyboard.weight)
+            nn.init.zeros_(self.keyboard.bias)
             # Start from how rare each event is; velocity starts in the middle.
             self.heads.bias.copy_(torch.tensor([-4.0, -4.0, -2.5, 0.0]))
 
@@ -156,6 +161,7 @@ class PianoNetwork(nn.Module):
         x = self.gather(x + self.pitch_bias.to(x.dtype))
         x = x + self.local(x)
         x = x + self.regather(x)
+        x = x + self.keyboard(x.mean(dim=3, keepdim=True))
         x = x + self.wide(x)
         x = x + self.sparse(x)
         if self.training:

@@ -9,6 +9,8 @@ the shortest tells when things happen.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -20,6 +22,11 @@ BINS_PER_SEMITONE = 3
 AXIS_PITCHES = 99
 BINS = AXIS_PITCHES * BINS_PER_SEMITONE
 WINDOW_CAPS = (4096, 1536, 512)
+#: Levels are computed on a scale this much larger than the audio's: squares of soft partials would
+#: vanish in the half precision that TensorRT computes in; loud ones still fit.
+SCALE = 64.0
+#: The softest level told from silence, full scale = 1: the rounding of 16-bit audio.
+SOFTEST = 1e-5
 
 
 def taps(cap: int) -> int:
@@ -65,7 +72,7 @@ class Spectrogram(nn.Module):
         """Audio to log magnitudes."""
         batch, samples = audio.shape
         frames = samples // HOP_SAMPLES
-        hops = audio.reshape(batch, frames, HOP_SAMPLES).transpose(1, 2)
+        hops = (audio * SCALE).reshape(batch, frames, HOP_SAMPLES).transpose(1, 2)
         return torch.stack([self._levels(hops, index) for index in range(len(WINDOW_CAPS))], dim=1)
 
     def _levels(self, hops: Tensor, index: int) -> Tensor:
@@ -74,5 +81,6 @@ class Spectrogram(nn.Module):
         weights = self.get_buffer(f"kernels_{index}").float()
         parts = nn.functional.conv1d(nn.functional.pad(hops, (side, side - 1)), weights)
         real, imaginary = parts.chunk(2, dim=1)
-        magnitude = torch.sqrt(real * real + imaginary * imaginary + 1e-12)
-        return (torch.log(magnitude + 1e-5) * 0.25 + 1.5).transpose(1, 2)
+        magnitude = torch.sqrt(real * real + imaginary * imaginary + (SCALE * 1e-6) ** 2)
+        levels = torch.log(magnitude + SCALE * SOFTEST) - math.log(SCALE)
+        return (levels * 0.25 + 1.5).transpose(1, 2)
