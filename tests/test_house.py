@@ -5,10 +5,13 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+from services.local.options import StackOptions
+from services.runtime.settings import PREFIX, Settings
 from services.triton.environment import REPOSITORY_ROOT
 
 TRAINING_FRAMEWORKS = ("torch", "tensorflow", "keras", "jax")
@@ -79,3 +82,11 @@ def test_every_locked_version_is_exact() -> None:
         for line in lock.read_text().splitlines():
             requirement = line.split("#")[0].strip()
             assert not requirement or "==" in requirement, f"{lock.name}: {line}"
+
+
+def test_the_page_for_operators_tells_every_setting_and_its_default() -> None:
+    page = (REPOSITORY_ROOT / "docs" / "operations.md").read_text()
+    for setting in fields(Settings):
+        assert f"| `{PREFIX}{setting.name.upper()}` | {setting.default} |" in page, setting.name
+    for variable in StackOptions().variables:
+        assert f"`{variable}`" in page, variable

@@ -61,6 +61,8 @@ def up(options: StackOptions, report: Report = print) -> StackState:
         _stop_leftovers(options)
         programs(options)  # fails here, in the foreground, if something is missing
         check_ports(options)
+        for log in options.run_dir.glob("*.log"):
+            log.unlink()
         report("copyist: starting " + " and ".join(options.programs))
         command = [sys.executable, "-m", "services.local", "run", *options.programs]
         variables = {**os.environ, **options.variables, "PYTHONPATH": str(REPOSITORY_ROOT)}
