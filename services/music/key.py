@@ -16,13 +16,13 @@ from services.music.score import Key, Mode
 
 _MAJOR: Final = np.array([0.748, 0.060, 0.488, 0.082, 0.670, 0.460, 0.096, 0.715, 0.104, 0.366, 0.057, 0.400])
 _MINOR: Final = np.array([0.712, 0.084, 0.474, 0.618, 0.049, 0.460, 0.105, 0.747, 0.404, 0.067, 0.133, 0.330])
-_LONGEST_S: Final = 2.0
+_LONGEST_S: Final = 1.0
 _CLOSING_S: Final = 3.0
-_CLOSING_WEIGHT: Final = 0.12
+_CLOSING_WEIGHT: Final = 0.2
 _SHARPNESS: Final = 25.0
 
 #: Signatures of the keys on each pitch class, the simpler of two enharmonic ones.
-_MAJOR_FIFTHS: Final = (0, -5, 2, -3, 4, -1, 6, 1, -4, 3, -2, 5)
+_MAJOR_FIFTHS: Final = (0, -5, 2, -3, 4, -1, -6, 1, -4, 3, -2, 5)
 _MINOR_FIFTHS: Final = (-3, 4, -1, -6, 1, -4, 3, -2, 5, 0, -5, 2)
 
 

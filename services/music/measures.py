@@ -78,7 +78,9 @@ def cut(grid: Grid, start: int, end: int, *, rest: bool) -> tuple[tuple[int, int
         middle = start + _largest_value(grid, end - start)
         return ((start, middle), *cut(grid, middle, end, rest=rest))
     hidden, level = grid.level(inner), grid.level(start)
-    if writable and level <= hidden + (0 if rest else 1):
+    # Syncopation over a compound beat is written with a tie.
+    strict = rest or (grid.metre.is_compound and inner % TICKS == 0)
+    if writable and level <= hidden + (0 if strict else 1):
         return ((start, end),)
     return (*cut(grid, start, inner, rest=rest), *cut(grid, inner, end, rest=rest))
 
