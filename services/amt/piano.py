@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 from services.amt.chunks import Stitcher, cut
 from services.amt.contract import PIANO
 from services.amt.notes import DecodingThresholds
-from services.errors import ModelUnavailableError
+from services.errors import ModelUnavailableError, OverloadedError
 from services.runtime.cards import read_card
 from services.runtime.contract import ModelContract
+
+#: A model server that takes longer to say what it has is taken to be away.
+ANSWER_WITHIN_S: Final = 4.0
 
 
 class Inference(Protocol):
@@ -48,7 +51,13 @@ class PianoModel:
         Raises:
             ModelUnavailableError: there is no model server, or it has none.
         """
-        versions = await self._server.versions(self.name)
+        try:
+            versions = await asyncio.wait_for(self._server.versions(self.name), ANSWER_WITHIN_S)
+        except (TimeoutError, OverloadedError):
+            raise ModelUnavailableError(
+                f"The model server does not answer (within {ANSWER_WITHIN_S:g} s).",
+                remedy="Try again in a moment; if it stays so, look into the model server's log.",
+            ) from None
         if not versions:
             raise ModelUnavailableError(
                 f"The model server has no version of the model {self.name} ready.",

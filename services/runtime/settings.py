@@ -44,7 +44,7 @@ class Settings:
     max_upload_bytes: int = 128 * MIB
     max_audio_s: int = 7200
     max_transcriptions: int = 4
-    chunks_in_flight: int = 4
+    chunks_in_flight: int = 3
     engraving_processes: int = 1
     max_engraving_s: int = 300
     request_timeout_s: int = 3600

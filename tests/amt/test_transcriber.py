@@ -34,6 +34,7 @@ class Server:
         self.now = self.most = 0
         self.gate = asyncio.Event()
         self.gate.set()
+        self.busy = asyncio.Event()
         self.failure: Exception | None = None
 
     async def versions(self, model: str) -> tuple[str, ...]:
@@ -45,6 +46,8 @@ class Server:
         self.asked.append(version)
         self.now += 1
         self.most = max(self.most, self.now)
+        if self.now == 3:
+            self.busy.set()
         try:
             await asyncio.sleep(0.001)
             await self.gate.wait()
@@ -113,8 +116,7 @@ async def test_cancelling_ends_the_calls_and_frees_the_place(
 ) -> None:
     server.gate.clear()
     running = asyncio.create_task(transcriber.transcribe(_wav(60), Options()))
-    while server.now < 3:
-        await asyncio.sleep(0.01)
+    await asyncio.wait_for(server.busy.wait(), 10)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running

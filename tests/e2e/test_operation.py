@@ -1,0 +1,176 @@
+"""What those who run the service rely on: probes, metrics, models, documentation, Triton's absence."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import grpc
+import httpx
+import psutil
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from prometheus_client.parser import text_string_to_metric_families
+
+from services.local.stack import LocalStack
+from tests.recordings import tones, with_soundfile
+
+pytestmark = pytest.mark.stack
+
+RECORDING = with_soundfile(tones(2, 16_000), 16_000, "WAV")
+
+
+@pytest.fixture(scope="module")
+def http(stack: LocalStack) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=stack.http_url, timeout=120) as client:
+        yield client
+
+
+def _samples(http: httpx.Client) -> dict[tuple[str, ...], float]:
+    """All samples by name and labels."""
+    text = http.get("/metrics").text
+    return {
+        (sample.name, *sorted(sample.labels.values())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def test_probes(http: httpx.Client) -> None:
+    assert http.get("/livez").status_code == 200
+    assert http.get("/readyz").status_code == 200
+
+
+def test_models_are_listed_with_their_card(http: httpx.Client) -> None:
+    (model,) = http.get("/v1/models").json()["models"]
+    assert model["name"] == "piano"
+    assert model["version"] == "1"
+    assert model["ready"] is True
+    assert isinstance(model["card"], dict)
+
+
+def test_requests_are_measured_with_the_model_version(http: httpx.Client) -> None:
+    before = _samples(http)
+    assert http.post("/v1/transcribe", files={"file": RECORDING}).status_code == 200
+    assert http.post("/v1/transcribe", files={"file": b"x"}).status_code == 422
+    after = _samples(http)
+
+    def grown(*key: str) -> float:
+        key = (key[0], *sorted(key[1:]))
+        return after.get(key, 0) - before.get(key, 0)
+
+    route = ("amt", "http", "/v1/transcribe")
+    assert grown("copyist_requests_total", *route, "200") == 1
+    assert grown("copyist_requests_total", *route, "422") == 1
+    assert grown("copyist_request_seconds_count", *route) == 2
+    assert grown("copyist_transcriptions_total", "piano", "1") == 1
+    assert grown("copyist_transcribed_audio_seconds_total", "piano", "1") == pytest.approx(2, abs=0.1)
+    for stage in ("decode", "model", "notes", "notation", "engraving"):
+        assert grown("copyist_transcription_stage_seconds_count", "piano", "1", stage) == 1
+    mass = [
+        after[key] - before.get(key, 0)
+        for key in after
+        if key[0] == "copyist_profile_mass_total" and "loudness_db" in key
+    ]
+    assert sum(mass) == pytest.approx(1)
+
+
+def test_the_documentation_describes_the_real_endpoints(http: httpx.Client) -> None:
+    page = http.get("/docs")
+    assert page.headers["Content-Type"].startswith("text/html")
+    for path in re.findall(r'(?:src|href)="([^"]+)"', page.text):
+        assert http.get(f"/{path}").status_code == 200
+    described = http.get("/docs/openapi.json").json()
+    assert described["openapi"].startswith("3.")
+    for path, methods in described["paths"].items():
+        for method in methods:
+            answer = http.request(method, path)
+            assert answer.status_code not in (404, 405, 500), f"{method} {path}"
+            assert str(answer.status_code) in methods[method]["responses"]
+    names = re.findall(r"#/components/schemas/(\w+)", str(described))
+    assert set(names) <= set(described["components"]["schemas"])
+
+
+def test_an_answer_is_as_described(http: httpx.Client) -> None:
+    described = http.get("/docs/openapi.json").json()["components"]["schemas"]
+    upload = {"file": RECORDING}
+    answer = http.post("/v1/transcribe", files=upload, data={"formats": "midi"}).json()
+    assert set(answer) == set(described["Transcription"]["required"])
+    for note in answer["notes"]:
+        assert set(note) == set(described["Note"]["required"])
+    problem = http.post("/v1/transcribe", files={"file": b""}).json()
+    assert set(problem) == set(described["Problem"]["required"])
+
+
+def test_a_client_that_leaves_frees_its_place(http: httpx.Client, stack: LocalStack) -> None:
+    long = with_soundfile(tones(600, 8_000), 8_000, "FLAC")
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.post(f"{stack.http_url}/v1/transcribe", files={"file": long}, timeout=httpx.Timeout(3))
+    _wait_for(lambda: _in_flight(http) == 0, seconds=10)
+
+
+def _in_flight(http: httpx.Client) -> float:
+    key = ("copyist_requests_in_flight", *sorted(("amt", "http", "/v1/transcribe")))
+    return _samples(http).get(key, 0)
+
+
+def _wait_for(condition: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.2)
+
+
+def _health(stack: LocalStack) -> int:
+    with grpc.insecure_channel(stack.grpc_url) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        return int(stub.Check(health_pb2.HealthCheckRequest(service="amt")).status)
+
+
+def test_without_triton_503_and_back_by_itself(http: httpx.Client, stack: LocalStack) -> None:
+    state = stack.state()
+    assert state is not None
+    process = state.programs["triton"].process
+    assert process is not None
+    # Stopped, not killed: the supervisor would start a killed one again before it is missed.
+    os.kill(process.pid, signal.SIGSTOP)
+    try:
+        _wait_for(lambda: psutil.Process(process.pid).status() == psutil.STATUS_STOPPED, seconds=10)
+        answer = http.post("/v1/transcribe", files={"file": RECORDING})
+        assert answer.status_code == 503, answer.text
+        assert answer.json()["type"] == "urn:copyist:problem:model-unavailable"
+        assert int(answer.headers["Retry-After"]) > 0
+        assert http.get("/readyz").status_code == 503
+        assert http.get("/v1/models").status_code == 503
+        assert http.get("/livez").status_code == 200
+        _wait_for(lambda: _health(stack) == health_pb2.HealthCheckResponse.NOT_SERVING, seconds=15)
+    finally:
+        os.kill(process.pid, signal.SIGCONT)
+    _wait_for(lambda: http.get("/readyz").status_code == 200, seconds=30)
+    assert http.post("/v1/transcribe", files={"file": RECORDING}).status_code == 200
+    _wait_for(lambda: _health(stack) == health_pb2.HealthCheckResponse.SERVING, seconds=15)
+
+
+def test_triton_killed_amid_a_recording(http: httpx.Client, stack: LocalStack) -> None:
+    """The request ends well or with 503; and the service works again once Triton is back."""
+    state = stack.state()
+    assert state is not None
+    process = state.programs["triton"].process
+    assert process is not None
+    with httpx.Client(base_url=stack.http_url, timeout=120) as other:
+        long = with_soundfile(tones(60, 16_000), 16_000, "FLAC")
+        request = other.build_request("POST", "/v1/transcribe", files={"file": long})
+        answers: list[httpx.Response] = []
+        sending = threading.Thread(target=lambda: answers.append(other.send(request)))
+        sending.start()
+        _wait_for(lambda: _in_flight(http) == 1, seconds=10)
+        time.sleep(1)
+        os.kill(process.pid, signal.SIGKILL)
+        sending.join()
+    assert answers[0].status_code in (200, 503), answers[0].text
+    _wait_for(lambda: http.get("/readyz").status_code == 200, seconds=60)
+    assert http.post("/v1/transcribe", files={"file": RECORDING}).status_code == 200
