@@ -24,7 +24,8 @@ class Performance:
     Attributes:
         notes: float32 [notes, 5], by onset: onset, release of the key, offset (the damper falls:
             the release, or the end of the pedal that held the note), MIDI pitch, velocity.
-        pedals: float32 [presses, 2]: the right pedal down and up.
+        pedals: float32 [presses, 3]: the right pedal down, up, and how deep, 0 to 1. A pedal deeper
+            than half holds notes, as MIDI has it; a shallower one only lets them die more slowly.
     """
 
     notes: np.ndarray
@@ -103,7 +104,7 @@ def _touch(random: np.random.Generator, table: np.ndarray) -> tuple[np.ndarray, 
     """Onsets with jitter and spread chords; releases by articulation, which differs by hand."""
     count, pitch, part = len(table), table[:, 2], table[:, 3].astype(int)
     length = table[:, 1] - table[:, 0]
-    articulation = np.exp(random.uniform(np.log(0.3), np.log(1.08), 64))[part % 64]
+    articulation = np.exp(random.uniform(np.log(0.22), np.log(1.08), 64))[part % 64]
     # Touch changes within a piece too, a few seconds at a time.
     passages = (table[:, 0] // random.uniform(2, 8)).astype(int) % 64
     articulation = articulation * np.exp(random.normal(0, 0.2, 64))[passages]
@@ -142,7 +143,8 @@ def _dynamics(random: np.random.Generator, table: np.ndarray, onset: np.ndarray)
 def _pedalling(random: np.random.Generator, table: np.ndarray, length_s: float) -> np.ndarray:
     """Presses of the right pedal: none, syncopated with the harmony, or at the player's whim."""
     if random.random() < 0.3:
-        return np.zeros((0, 2))
+        return np.zeros((0, 3))
+    shallow_share = random.uniform(0, 0.6) if random.random() < 0.4 else 0.0
     presses = []
     period = float(np.exp(random.uniform(np.log(0.4), np.log(4.0))))
     bass = table[table[:, 2] < random.integers(48, 64), 0]
@@ -155,16 +157,19 @@ def _pedalling(random: np.random.Generator, table: np.ndarray, length_s: float) 
             change = float(after[0]) if len(after) and after[0] < change + 3 else change
         lift = change + random.uniform(-0.08, 0.06)
         if random.random() < 0.85:
-            presses.append((time + random.uniform(0.04, 0.25), lift))
+            depth = random.uniform(0.1, 0.5) if random.random() < shallow_share else 1.0
+            presses.append((time + random.uniform(0.04, 0.25), lift, depth))
         time = max(change, time + 0.2)
-    pedals = np.array([(down, up) for down, up in presses if up > down + 0.08])
-    return pedals.reshape(-1, 2)
+    pedals = np.array([(down, up, depth) for down, up, depth in presses if up > down + 0.08])
+    return pedals.reshape(-1, 3)
 
 
 def _hold(notes: np.ndarray, pedals: np.ndarray) -> np.ndarray:
     """Let a note whose key is released under the pedal sound until the pedal goes up."""
     held = notes.copy()
-    for down, up in pedals:
+    for down, up, depth in pedals:
+        if depth <= 0.5:
+            continue
         under = (notes[:, 1] >= down) & (notes[:, 1] < up)
         held[under, 2] = np.maximum(held[under, 2], up)
     return held

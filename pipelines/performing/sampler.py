@@ -39,7 +39,9 @@ class Tuning:
 def draw_tuning(random: np.random.Generator) -> Tuning:
     """A random state of an instrument."""
     cents = random.normal(0, 12) + random.normal(0, random.uniform(0, 4), PITCHES)
-    bass_s, treble_s = random.uniform(0.06, 0.28), random.uniform(0.015, 0.06)
+    # Bass strings ring on for a while under the best of dampers; worn felt lets all of them.
+    bass_s = np.exp(random.uniform(np.log(0.05), np.log(0.4)))
+    treble_s = bass_s * random.uniform(0.15, 0.4)
     damper_s = np.geomspace(bass_s, treble_s, PITCHES)
     undamped_from = int(random.integers(68, 90))
     damper_s[undamped_from:] = 2.0
@@ -104,7 +106,8 @@ def render(
     """
     length = int((length_s + TAIL_S) * SAMPLE_RATE_HZ)
     sound = np.zeros(length, np.float32)
-    for onset, _, offset, pitch, velocity in performance.notes:
+    damping = _damping(performance)
+    for (onset, _, offset, pitch, velocity), slower in zip(performance.notes, damping, strict=True):
         key = int(pitch) - LOWEST_PITCH
         wanted = velocity + tuning.layer_shift + random.normal(0, 3)
         layer = int(np.argmin(np.abs(piano.velocities - wanted)))
@@ -117,13 +120,23 @@ def render(
             float(offset - onset) * SAMPLE_RATE_HZ + LEAD_IN,
             rate,
             float(gain) / 32767,
-            float(tuning.damper_s[key]) * SAMPLE_RATE_HZ,
+            float(tuning.damper_s[key] * slower) * SAMPLE_RATE_HZ,
         )
     if tuning.sympathy and len(performance.pedals):
         sound += _ring_along(random, sound, performance.pedals, tuning.sympathy)
     if tuning.noise:
         sound += _thumps(random, performance, tuning.noise, length)
     return sound
+
+
+def _damping(performance: Performance) -> np.ndarray:
+    """How many times more slowly each note dies, for being released under a shallow pedal: [notes]."""
+    slower = np.ones(len(performance.notes))
+    for down, up, depth in performance.pedals:
+        if depth <= 0.5:
+            under = (performance.notes[:, 2] >= down) & (performance.notes[:, 2] < up)
+            slower[under] = 1 + 12 * depth
+    return slower
 
 
 def _loudness(piano: Piano, key: int, layer: int, velocity: float, dynamics: float) -> float:
@@ -143,8 +156,8 @@ def _ring_along(
     random: np.random.Generator, sound: np.ndarray, pedals: np.ndarray, level: float
 ) -> np.ndarray:
     gate = np.zeros(len(sound), np.float32)
-    for down, up in pedals:
-        gate[int(down * SAMPLE_RATE_HZ) : int(up * SAMPLE_RATE_HZ)] = 1
+    for down, up, depth in pedals:
+        gate[int(down * SAMPLE_RATE_HZ) : int(up * SAMPLE_RATE_HZ)] = depth
     smooth = np.hanning(800).astype(np.float32)
     gate = np.clip(fftconvolve(gate, smooth / smooth.sum(), mode="same"), 0, 1)
     ringing = fftconvolve(sound * gate, _sympathetic_strings(random))[: len(sound)]
@@ -154,8 +167,8 @@ def _ring_along(
 def _thumps(random: np.random.Generator, performance: Performance, level: float, length: int) -> np.ndarray:
     """Short low knocks when the pedal moves and when keys come back up."""
     impulses = np.zeros(length, np.float32)
-    times = np.concatenate([performance.pedals.ravel(), performance.notes[:, 1]])
-    strengths = np.concatenate([np.full(performance.pedals.size, 1.0), np.full(len(performance.notes), 0.25)])
+    times = np.concatenate([performance.pedals[:, :2].ravel(), performance.notes[:, 1]])
+    strengths = np.concatenate([np.full(2 * len(performance.pedals), 1.0), np.full(len(performance.notes), 0.25)])
     index = np.clip((times * SAMPLE_RATE_HZ).astype(int), 0, length - 1)
     np.add.at(impulses, index, (strengths * random.uniform(0.2, 1, len(times))).astype(np.float32))
     time_s = np.arange(2400) / SAMPLE_RATE_HZ

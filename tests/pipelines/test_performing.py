@@ -93,7 +93,7 @@ def _dry(pitches: int = PITCHES) -> Tuning:
 @pytest.mark.parametrize("onset_s", [0.5, 0.73219])
 def test_notes_sound_when_the_truth_says(piano: Piano, pitch: int, onset_s: float) -> None:
     notes = np.array([[onset_s, onset_s + 0.4, onset_s + 0.4, pitch, 64]], np.float32)
-    performance = Performance(notes, np.zeros((0, 2), np.float32))
+    performance = Performance(notes, np.zeros((0, 3), np.float32))
     sound = np.abs(render(np.random.default_rng(0), performance, piano, _dry(), 2.0))
     begins = np.argmax(sound > 0.1 * sound.max()) / SAMPLE_RATE_HZ
     assert begins == pytest.approx(onset_s, abs=0.001)
