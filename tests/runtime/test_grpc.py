@@ -1,0 +1,173 @@
+"""The gRPC server around a recogniser made for the test."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from tritonclient.grpc import service_pb2 as pb
+from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceStub
+
+from services.errors import CopyistError, ModelUnavailableError, OverloadedError, TooLargeError
+from services.runtime import grpc as runtime_grpc
+from services.runtime.grpc import GrpcServer
+from services.runtime.inference import Recognised
+
+LIMIT = 1000
+
+
+class Echo:
+    """Gives the file back, or whatever error it was told to raise."""
+
+    name = "echo"
+    options: tuple[str, ...] = ("colour",)
+    outputs: tuple[str, ...] = ("copy", "options")
+    default_outputs: tuple[str, ...] = ("copy",)
+
+    def __init__(self) -> None:
+        self.failure: Exception | None = None
+        self.away = False
+        self.ended = asyncio.Event()
+        self.begun = asyncio.Event()
+        self.hang = False
+
+    async def versions(self) -> tuple[str, ...]:
+        if self.away:
+            raise ModelUnavailableError("away")
+        return ("3", "4")
+
+    async def recognise(
+        self, content: bytes, options: Mapping[str, str], outputs: tuple[str, ...], request_id: str
+    ) -> Recognised:
+        self.begun.set()
+        try:
+            if self.hang:
+                await asyncio.sleep(60)
+        finally:
+            self.ended.set()
+        if self.failure:
+            raise self.failure
+        return Recognised({"copy": content, "options": repr(dict(options)).encode()}, "4")
+
+
+@pytest.fixture
+def echo() -> Echo:
+    return Echo()
+
+
+@pytest.fixture
+async def address(echo: Echo, unused_tcp_port: int) -> AsyncIterator[str]:
+    address = f"127.0.0.1:{unused_tcp_port}"
+    server = GrpcServer(echo, address, max_upload_bytes=LIMIT, shares_port=False)
+    await server.start()
+    yield address
+    await server.stop(0)
+
+
+def _request(content: bytes = b"abc", **members: Any) -> pb.ModelInferRequest:
+    request = pb.ModelInferRequest(model_name="echo", **members)
+    request.inputs.add(name="file", datatype="BYTES", shape=[1]).contents.bytes_contents.append(content)
+    return request
+
+
+async def _fails(address: str, request: pb.ModelInferRequest) -> grpc.aio.AioRpcError:
+    async with grpc.aio.insecure_channel(address) as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await GRPCInferenceServiceStub(channel).ModelInfer(request)
+    return caught.value
+
+
+async def test_a_file_goes_in_and_outputs_come_back(address: str) -> None:
+    request = _request(id="mine", parameters={"colour": pb.InferParameter(string_param="red")})
+    request.outputs.add(name="options")
+    request.outputs.add(name="copy")
+    async with grpc.aio.insecure_channel(address) as channel:
+        answer = await GRPCInferenceServiceStub(channel).ModelInfer(request)
+    assert (answer.model_name, answer.model_version, answer.id) == ("echo", "4", "mine")
+    assert [output.name for output in answer.outputs] == ["options", "copy"]
+    assert [raw[4:] for raw in answer.raw_output_contents] == [b"{'colour': 'red'}", b"abc"]
+
+
+@pytest.mark.parametrize(
+    ("failure", "status"),
+    [
+        (OverloadedError("full", remedy="wait", retry_after_s=3), "RESOURCE_EXHAUSTED"),
+        (ModelUnavailableError("away", remedy="wait", retry_after_s=3), "UNAVAILABLE"),
+        (TooLargeError("too long", remedy="cut it"), "INVALID_ARGUMENT"),
+        (CopyistError("broken", remedy="tell us"), "INTERNAL"),
+    ],
+)
+async def test_errors_are_told(address: str, echo: Echo, failure: CopyistError, status: str) -> None:
+    echo.failure = failure
+    error = await _fails(address, _request(id="mine"))
+    assert error.code().name == status
+    assert error.details() == f"{failure.detail} {failure.remedy}"
+    metadata = dict(error.trailing_metadata() or ())
+    assert metadata["copyist-problem"] == failure.slug
+    assert metadata["x-request-id"] == "mine"
+    assert metadata.get("retry-after") == ("3" if hasattr(failure, "retry_after_s") else None)
+
+
+async def test_a_fault_tells_nothing_of_its_inside(address: str, echo: Echo) -> None:
+    echo.failure = ZeroDivisionError("secret")
+    error = await _fails(address, _request())
+    assert error.code() is grpc.StatusCode.INTERNAL
+    assert "secret" not in (error.details() or "")
+
+
+@pytest.mark.parametrize(
+    ("request_", "words"),
+    [
+        (_request(bytes(LIMIT + 1)), "limit of 1000 bytes"),
+        (_request(model_version="3"), "ask for '4'"),
+        (_request(outputs=[{"name": "nothing"}]), "The outputs are: copy, options"),
+        (pb.ModelInferRequest(model_name="echo"), "no input 'file'"),
+        (pb.ModelInferRequest(model_name="other"), "Call the model 'echo'"),
+    ],
+)
+async def test_bad_requests_say_what_to_do(address: str, request_: Any, words: str) -> None:
+    assert words in str((await _fails(address, request_)).details())
+
+
+async def test_a_caller_that_leaves_ends_the_work(address: str, echo: Echo) -> None:
+    echo.hang = True
+    async with grpc.aio.insecure_channel(address) as channel:
+        call = GRPCInferenceServiceStub(channel).ModelInfer(_request())
+        sending = asyncio.ensure_future(call.wait_for_connection())
+        await asyncio.wait_for(echo.begun.wait(), 5)
+        call.cancel()
+        await asyncio.wait_for(echo.ended.wait(), 5)
+        await asyncio.gather(sending, return_exceptions=True)
+
+
+async def test_health_follows_the_model(
+    echo: Echo, unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime_grpc, "_HEALTH_CHECK_S", 0.01)
+    address = f"127.0.0.1:{unused_tcp_port}"
+    server = GrpcServer(echo, address, max_upload_bytes=LIMIT, shares_port=False)
+    await server.start()
+    async with grpc.aio.insecure_channel(address) as channel:
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service="echo"))
+        seen = []
+        async for answer in watch:
+            seen.append(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))
+            if seen[-1] == "SERVING" and len(seen) < 3:
+                echo.away = True
+            elif seen[-1] == "NOT_SERVING":
+                echo.away = False
+            if seen[-3:] == ["SERVING", "NOT_SERVING", "SERVING"]:
+                break
+        watch.cancel()
+    await server.stop(0)
+
+
+async def test_a_taken_port_is_named(address: str, echo: Echo) -> None:
+    second = GrpcServer(echo, address, max_upload_bytes=LIMIT, shares_port=False)
+    with pytest.raises(OSError, match=f"port {address} cannot be opened"):
+        await second.start()
+    await second.stop(0)
