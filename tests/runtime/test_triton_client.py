@@ -193,7 +193,7 @@ async def test_time_is_limited_and_the_call_is_taken_back(served: tuple[Server, 
     for error in await asyncio.gather(*calls, return_exceptions=True):
         assert isinstance(error, OverloadedError)
         assert "within 0.2 s" in error.detail
-    assert asyncio.get_running_loop().time() - started < 2
+    assert asyncio.get_running_loop().time() - started < 15  # half of the server's pause
     await settled(lambda: server.under_way == 0)
 
 
