@@ -21,6 +21,7 @@ from services.music.salience import beat_log_odds
 _USUAL_BEAT_S: Final = 0.62
 _SILENCE_S: Final = 6.0
 _RUBATO: Final = 0.08
+_EARLY_END_COST: Final = 1e6
 _VIRTUAL_COST: Final = 1.7
 _SKIP_COST: Final = 1.9
 _BEAT_WEIGHT: Final = 1.0
@@ -233,7 +234,9 @@ def _best_path(candidates: _Candidates, spans: _Spans, longest: float) -> tuple[
             reach = np.where(better, cheapest, reach)
         total[out] = reach + spans.cost[out]
     after = candidates.real.sum() - np.cumsum(candidates.real)
-    closing = total + after[spans.end] * _SKIP_COST
+    # Ending early is for those that cannot get on: it would be the cheapest way out otherwise.
+    early = time_s[spans.end] < time_s[-1] - longest
+    closing = total + after[spans.end] * _SKIP_COST + early * _EARLY_END_COST
     step = int(np.argmin(closing))
     cost = float(closing[step])
     path = [int(spans.end[step])]

@@ -32,7 +32,7 @@ _LONGEST_BAR_S: Final = 8.0
 _EXCERPT_CHORDS: Final = 4000
 """Of longer works the beginning alone decides which reading is taken."""
 
-_REACH: Final = 1.5
+_REACH: Final = 1.35
 
 # Fitted on performances of CC0 piano parts: the log-linear weight of each piece of evidence.
 _WEIGHTS: Final = np.array(

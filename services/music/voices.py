@@ -155,15 +155,26 @@ def _spans(performance: Performance, rhythm: Rhythm, notes: IntArray, onsets: In
         limit = starts[index + 1] if index + 1 < len(groups) else max(released, start + TICKS)
         next_any = int(np.searchsorted(onsets, start, side="right"))
         nearest = int(onsets[next_any]) if next_any < len(onsets) else limit
-        end = _written_end(start, released, min(limit, max(nearest, released)))
+        following = min(limit, max(nearest, released))
+        end = _written_end(start, released, following, rhythm.parts)
         spans.append(Span(start, min(end, limit), _distinct(group, performance.pitch)))
     return spans
 
 
-def _written_end(start: int, released: int, following: int) -> int:
+def _written_end(start: int, released: int, following: int, parts: IntArray) -> int:
+    """Where a chord is written to end: at the next one, or else at a half (a third) of a beat.
+
+    Args:
+        start: tick of its onset.
+        released: tick of its release.
+        following: tick up to which it may be written.
+        parts: the subdivision of each beat.
+    """
     if released >= start + _HELD_SHARE * (following - start) or following - start <= TICKS // 2:
         return following
-    return released
+    in_threes = parts[min(max(released - 1, 0) // TICKS, len(parts) - 1)] % 3 == 0
+    step = TICKS // 3 if in_threes else TICKS // 2
+    return min(max(-(-released // step) * step, (start // step + 1) * step), following)
 
 
 def _distinct(group: IntArray, pitch: IntArray) -> tuple[int, ...]:

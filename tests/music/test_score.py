@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pickle
 from fractions import Fraction
 
 import pytest
 
+from services.music.notate import notate
 from services.music.score import (
     Key,
     Metre,
@@ -16,6 +18,7 @@ from services.music.score import (
     name_at_fifths,
     note_values,
 )
+from tests.music.examples import march
 
 
 @pytest.mark.parametrize(
@@ -65,3 +68,8 @@ def test_note_values_have_dots_and_flags() -> None:
     assert values[Fraction(7, 4)] == (NoteType.QUARTER, 2)
     assert Fraction(5, 4) not in values
     assert [kind.flags for kind in (NoteType.HALF, NoteType.QUARTER, NoteType.SIXTEENTH)] == [0, 0, 2]
+
+
+def test_score_passes_between_processes() -> None:
+    score = notate(march())
+    assert pickle.loads(pickle.dumps(score)) == score
