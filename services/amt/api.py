@@ -14,7 +14,6 @@ from starlette.routing import BaseRoute, Mount, Route
 from services.amt import answer, docs, openapi
 from services.amt.backend import Backend
 from services.amt.options import Options
-from services.amt.transcriber import Transcription
 from services.errors import InputError, ModelUnavailableError
 from services.runtime import metrics
 from services.runtime.http import read_form, request_id, while_connected
@@ -50,27 +49,17 @@ class AudioApi:
     async def transcribe(self, request: Request) -> Response:
         """Transcribe an upload."""
         backend = self._backend()
-        settings = backend.settings
+        limit_s = backend.settings.request_timeout_s
         media_type = _negotiated(request.headers.get("Accept", "*/*"))
         backend.transcriber.check_room()
-        form = await read_form(request, max_upload_bytes=settings.max_upload_bytes)
         try:
-            upload = _upload(form)
-            options = Options.parse(_texts(request, form))
-            stem = answer.stem_of(upload.filename or "")
-            work = backend.transcriber.transcribe(upload.file, options, title=stem)
-            try:
-                async with asyncio.timeout(settings.request_timeout_s):
-                    transcription = await while_connected(request, work)
-            except TimeoutError:
-                raise TimedOutError(
-                    f"The request took longer than the limit of {settings.request_timeout_s} s "
-                    "(COPYIST_REQUEST_TIMEOUT_S).",
-                    remedy="Send a shorter recording, or try again when the service is less busy.",
-                ) from None
-        finally:
-            await form.close()
-        return await _answered(transcription, media_type, request_id(request), stem)
+            async with asyncio.timeout(limit_s):
+                return await _transcribed(request, backend, media_type)
+        except TimeoutError:
+            raise TimedOutError(
+                f"The request took longer than the limit of {limit_s} s (COPYIST_REQUEST_TIMEOUT_S).",
+                remedy="Send a shorter recording, or try again when the service is less busy.",
+            ) from None
 
     async def models(self, request: Request) -> Response:
         """List the models."""
@@ -99,10 +88,19 @@ class AudioApi:
         return JSONResponse(openapi.specification(self._backend().settings))
 
 
-async def _answered(transcription: Transcription, media_type: str, request_id: str, stem: str) -> Response:
+async def _transcribed(request: Request, backend: Backend, media_type: str) -> Response:
+    form = await read_form(request, max_upload_bytes=backend.settings.max_upload_bytes)
+    try:
+        upload = _upload(form)
+        options = Options.parse(_texts(request, form))
+        stem = answer.stem_of(upload.filename or "")
+        work = backend.transcriber.transcribe(upload.file, options, title=stem)
+        transcription = await while_connected(request, work)
+    finally:
+        await form.close()
     write = answer.as_zip if media_type == answer.ZIP else answer.as_json
     # Kept off the event loop: an hour's notes and pages are many megabytes of text.
-    content = await asyncio.to_thread(partial(write, transcription, request_id, stem))
+    content = await asyncio.to_thread(partial(write, transcription, request_id(request), stem))
     return Response(content, media_type=media_type)
 
 
