@@ -29,17 +29,7 @@ def _status(options: StackOptions) -> int:
     return 0 if found is not None and found.ready else 1
 
 
-def _run(options: StackOptions) -> int:
-    stack.supervise(options)
-    return 0
-
-
-_ACTIONS: dict[str, Callable[[StackOptions], int]] = {
-    "up": _up,
-    "down": _down,
-    "status": _status,
-    "run": _run,
-}
+_ACTIONS: dict[str, Callable[[StackOptions], int]] = {"up": _up, "down": _down, "status": _status}
 
 
 def main() -> int:
@@ -47,16 +37,23 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m services.local", description="The stack on this machine."
     )
-    parser.add_argument("action", choices=_ACTIONS, help="start, stop, show, or run in the foreground")
+    parser.add_argument(
+        "action", choices=(*_ACTIONS, "run"), help="start, stop, show, or run in the foreground"
+    )
     parser.add_argument(
         "programs", nargs="*", metavar="program", help=f"of {', '.join(PROGRAMS)}; default all"
     )
+    parser.add_argument("--owner", type=int, metavar="PID", help="run: stop when this process ends")
     arguments = parser.parse_args()
     if unknown := set(arguments.programs) - set(PROGRAMS):
         parser.error(f"no such program: {', '.join(sorted(unknown))}")
     chosen = tuple(p for p in PROGRAMS if p in arguments.programs) or PROGRAMS
     try:
-        return _ACTIONS[arguments.action](replace(StackOptions.from_environment(), programs=chosen))
+        options = replace(StackOptions.from_environment(), programs=chosen)
+        if arguments.action == "run":
+            stack.supervise(options, arguments.owner)
+            return 0
+        return _ACTIONS[arguments.action](options)
     except CopyistError as error:
         print(f"copyist: {error}", file=sys.stderr)
         return 1

@@ -34,8 +34,8 @@ Report = Callable[[str], None]
 _children: dict[Path, subprocess.Popen[bytes]] = {}
 
 
-def supervise(options: StackOptions) -> None:
-    """Run the stack in this process until it is told to stop.
+def supervise(options: StackOptions, owner_pid: int | None = None) -> None:
+    """Run the stack in this process until it is told to stop, or until its owner, if it has one, ends.
 
     Raises:
         StackError: one runs already in the same folder.
@@ -44,11 +44,19 @@ def supervise(options: StackOptions) -> None:
     with exclusive(options.run_dir, "supervisor.lock", wait=False) as alone:
         if not alone:
             raise StackError(f"a stack runs already in {options.run_dir}.", remedy="`make status` shows it.")
-        Supervisor(options.run_dir, programs(options)).run()
+        owner = None
+        if owner_pid is not None and (owner := ProcessId.of(owner_pid)) is None:
+            return  # it ended before this began
+        Supervisor(options.run_dir, programs(options), owner).run()
 
 
-def up(options: StackOptions, report: Report = print) -> StackState:
+def up(options: StackOptions, report: Report = print, *, owned: bool = False) -> StackState:
     """Start the stack in the background and wait until all of it is ready.
+
+    Args:
+        options: where it runs.
+        report: is told, line by line, what happens.
+        owned: whether the stack is to stop when this process ends, however that ends.
 
     Raises:
         StackError: it runs already, a port is taken, or a program does not start; nothing is left running.
@@ -65,6 +73,7 @@ def up(options: StackOptions, report: Report = print) -> StackState:
             log.unlink()
         report("copyist: starting " + " and ".join(options.programs))
         command = [sys.executable, "-m", "services.local", "run", *options.programs]
+        command += ["--owner", str(os.getpid())] if owned else []
         variables = {**os.environ, **options.variables, "PYTHONPATH": str(REPOSITORY_ROOT)}
         log = options.run_dir / "supervisor.log"
         started = spawn(command, variables, log, tied=False)
@@ -145,7 +154,7 @@ class LocalStack:
     def __enter__(self) -> Self:
         """Start it and wait until it is ready."""
         try:
-            up(self.options, self._report)
+            up(self.options, self._report, owned=True)
         except BaseException:
             self._forget()
             raise

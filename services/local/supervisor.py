@@ -39,10 +39,17 @@ class _Watch:
 
 
 class Supervisor:
-    """Runs the programs until it is told to stop (SIGTERM or SIGINT)."""
+    """Runs the programs until it is told to stop (SIGTERM or SIGINT), or until its owner has ended.
 
-    def __init__(self, run_dir: Path, programs: Sequence[Program]) -> None:
+    Args:
+        run_dir: folder of the logs and the state.
+        programs: in the order in which they start.
+        owner: the process for which it runs; None when it is to outlive the one that started it.
+    """
+
+    def __init__(self, run_dir: Path, programs: Sequence[Program], owner: ProcessId | None) -> None:
         self._run_dir = run_dir
+        self._owner = owner
         self._stopping = False
         self._watches = [
             _Watch(p, ProgramState(log=str(run_dir / f"{p.name}.log"), addresses=p.addresses))
@@ -60,7 +67,7 @@ class Supervisor:
             with httpx.Client(timeout=1.0, trust_env=False) as client:
                 for watch in self._watches:
                     self._start(watch)
-                while not self._stopping:
+                while not self._stopping and (self._owner is None or self._owner.alive()):
                     for watch in self._watches:
                         self._tend(watch, client)
                     time.sleep(_TICK_S)

@@ -225,3 +225,25 @@ def test_a_stack_for_a_block_leaves_nothing(options: StackOptions) -> None:
         "copyist: stopping",
         "copyist: stopped",
     ]
+
+
+def test_a_stack_for_a_block_ends_with_its_process_however_that_ends(options: StackOptions) -> None:
+    script = (
+        "import sys, time; from dataclasses import replace\n"
+        "from services.local.options import StackOptions; from services.local.stack import LocalStack\n"
+        "with LocalStack(replace(StackOptions.from_environment(), programs=('triton',))):\n"
+        "    print('up', flush=True); time.sleep(600)"
+    )
+    owner = subprocess.Popen(
+        [sys.executable, "-c", script],
+        cwd=REPOSITORY_ROOT,
+        env={**os.environ, **options.variables},
+        stdout=subprocess.PIPE,
+    )
+    assert owner.stdout is not None
+    with owner:
+        assert owner.stdout.readline() == b"up\n"
+        assert processes(options)
+        owner.kill()
+    wait_for(lambda: not processes(options))
+    wait_for(lambda: not shared_memory(options))
