@@ -114,6 +114,10 @@ bench-amt: .venv/test.stamp triton .venv-peer/peer.stamp ## Time the audio servi
 
 ## ---- maintaining
 
+.PHONY: pictures
+pictures: .venv/test.stamp triton ## Draw the pictures of the documentation again
+	@$(BIN)/python -m docs.pictures
+
 # Where a build of PyTorch for CPUs alone is on offer (by PIP_FIND_LINKS), it is resolved with that; the
 # build's name is dropped, so that the same lock installs the GPU build elsewhere.
 UV_COMPILE = $(BIN)/uv pip compile --quiet --no-header --no-annotate --python-version 3.11 \
