@@ -80,7 +80,6 @@ test-services: .venv/test.stamp triton
 	@$(BIN)/python -m pytest --ignore tests/pipelines
 
 test-pipelines: .venv-train/train.stamp
-	@.ci/system-packages training
 	@$(TRAIN)/python -m pytest tests/pipelines
 
 check: lint types test ## Check style, types and tests
