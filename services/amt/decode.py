@@ -74,11 +74,15 @@ def decode(
     levels = _Levels()
     with Media(source) as media:
         decoding = _Decoding(media)
-        for block in decoding.blocks():
-            if cancelled():
-                raise InterruptedError("the caller went away")
-            levels.add(block)
-            _check_duration(levels.duration_s, max_audio_s)
+        try:
+            for block in decoding.blocks():
+                if cancelled():
+                    raise InterruptedError("the caller went away")
+                levels.add(block)
+                _check_duration(levels.duration_s, max_audio_s)
+        except av.FFmpegError as error:
+            reason = f"The recording cannot be converted ({error.strerror})."
+            raise UnreadableMediaError(reason, remedy=ANOTHER_FORMAT) from None
         decoding.check(levels.duration_s)
     return levels.recording()
 
