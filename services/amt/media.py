@@ -20,7 +20,7 @@ av.logging.set_level(None)
 
 #: FFmpeg demuxers that an upload may use. None of them follows references to other files or addresses.
 DEMUXERS: Final = ("wav", "aiff", "flac", "mp3", "ogg", "mov", "m4a", "aac", "matroska")
-LOWEST_RATE_HZ: Final = 1000
+RATES_HZ: Final = range(1_000, 768_001)
 _READ_BYTES: Final = 1 << 18
 #: Encoder delay and padding may make a whole file shorter than its header says, by up to these samples.
 _CODEC_DELAY_SAMPLES: Final = 3500
@@ -168,10 +168,10 @@ def _audio_stream(container: InputContainer) -> AudioStream:
         )
     stream = container.streams.audio[0]
     rate_hz = stream.codec_context.sample_rate if stream.codec_context else 0
-    if rate_hz < LOWEST_RATE_HZ:
+    if rate_hz not in RATES_HZ:
         raise UnreadableMediaError(
-            f"The recording cannot be decoded: its sample rate is {rate_hz} Hz, the lowest that "
-            f"Copyist takes is {LOWEST_RATE_HZ} Hz.",
+            f"The recording cannot be decoded: its sample rate is {rate_hz} Hz, and Copyist takes "
+            f"{RATES_HZ[0]} to {RATES_HZ[-1]} Hz.",
             remedy=ANOTHER_FORMAT,
         )
     return stream
