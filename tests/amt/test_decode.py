@@ -138,7 +138,7 @@ BAD: dict[str, tuple[bytes, str]] = {
     "wav without sound": (wav_header(0), "length is 0 s"),
     "ogg without sound": (with_soundfile(_tones(44_100)[:0], 44_100, "OGG", "VORBIS"), "no sound"),
     "video alone": (video_only(), "only pictures or video"),
-    "rate too low": (wav_header(40, rate_hz=1) + bytes(40), "1000 Hz"),
+    "rate too low": (wav_header(40, rate_hz=1) + bytes(40), "1000 to 768000 Hz"),
     "rate absurdly high": (wav_header(len(RAW), rate_hz=11_272_260) + RAW, "768000 Hz"),
     "mp3 half": (_cut(MP3), "promises 2.0 s"),
     "mp3 less its last bytes": (MP3[:-5], "breaks off"),
