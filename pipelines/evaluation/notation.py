@@ -22,6 +22,8 @@ from pipelines.evaluation.notation_truth import PerformedScore, WrittenScore, pe
 from services.music.notate import notate
 from services.music.score import Score
 
+EVALUATION_PIECES = 60
+
 MEASURES = {
     "beat_f1": "beat F1",
     "beat_cml": "beats right, any level",
@@ -104,6 +106,12 @@ def _note_figures(score: Score, played: PerformedScore) -> dict[str, float]:
     }
 
 
+def evaluation_files(folder: Path, pieces: int = EVALUATION_PIECES) -> list[Path]:
+    """So many of a folder's scores, spread evenly; the default ones are never fitted on."""
+    files = sorted(folder.glob("*.mxl"))
+    return files[:: max(1, len(files) // pieces)]
+
+
 def evaluate(files: Iterable[Path], seed: int = 1) -> list[tuple[str, dict[str, float]]]:
     """The measures of every file that has a piano part of some length."""
     results = []
@@ -122,11 +130,12 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folder", type=Path, help="folder of .mxl scores with piano parts")
-    parser.add_argument("--pieces", type=int, default=60, help="how many of them, spread evenly")
+    parser.add_argument(
+        "--pieces", type=int, default=EVALUATION_PIECES, help="how many of them, spread evenly"
+    )
     parser.add_argument("--each", action="store_true", help="print every piece too")
     arguments = parser.parse_args()
-    files = sorted(arguments.folder.glob("*.mxl"))
-    results = evaluate(files[:: max(1, len(files) // arguments.pieces)])
+    results = evaluate(evaluation_files(arguments.folder, arguments.pieces))
     if arguments.each:
         for name, figures in results:
             print(name, " ".join(f"{key}={value:.2f}" for key, value in figures.items()))

@@ -141,6 +141,18 @@ class _PartReader:
             self.open_ties[(midi, onset + length)] = index
 
 
+def excerpt(score: WrittenScore, first: int, count: int) -> WrittenScore:
+    """Some measures of a score, as a score of their own."""
+    bounds = score.measures[first : first + count + 1]
+    notes = [
+        WrittenNote(note.onset - bounds[0], note.duration, note.pitch, note.step, note.staff)
+        for note in score.notes
+        if bounds[0] <= note.onset < bounds[-1]
+    ]
+    measures = [bound - bounds[0] for bound in bounds]
+    return WrittenScore(notes, measures, score.metre, score.fifths, score.bpm)
+
+
 @dataclass(frozen=True, slots=True)
 class PerformedScore:
     """A performance: notes, what each was written as (none for graces and mistakes), beats in seconds."""
@@ -153,10 +165,12 @@ class PerformedScore:
 
 def perform(score: WrittenScore, rng: np.random.Generator) -> PerformedScore:
     """Play a score as people do, and hear it as a recogniser does."""
-    clock = _Clock(score, rng)
+    # Some recordings are played by machines.
+    human = float(rng.random() > 0.15)
+    clock = _Clock(score, rng, human)
     pedalled = rng.random() < 0.6
     legato = rng.uniform(0.75, 1.02)
-    loose_s = rng.uniform(0.004, 0.014)
+    loose_s = human * rng.uniform(0.004, 0.014)
     accent, top = rng.normal(2, 3), rng.normal(6, 4)
     chord_shift: dict[Fraction, float] = {}
     played: list[tuple[Note, WrittenNote | None]] = []
@@ -165,7 +179,8 @@ def perform(score: WrittenScore, rng: np.random.Generator) -> PerformedScore:
         if rng.random() < 0.03:
             continue
         shift = chord_shift.setdefault(written.onset, rng.normal(0, loose_s))
-        onset = clock.at(written.onset) + shift + rng.normal(0, 0.005) - (0.008 if written.staff == 1 else 0)
+        onset = clock.at(written.onset) + shift
+        onset += rng.normal(0, 0.005) - human * (0.008 if written.staff == 1 else 0)
         offset = clock.at(written.onset + written.duration * Fraction(legato).limit_denominator(64))
         if pedalled and rng.random() < 0.9:
             offset = max(offset, clock.pedal_up_after(onset))
@@ -198,15 +213,15 @@ def perform(score: WrittenScore, rng: np.random.Generator) -> PerformedScore:
 class _Clock:
     """Seconds at every place of a score: a tempo that wanders, and slows down towards the end."""
 
-    def __init__(self, score: WrittenScore, rng: np.random.Generator) -> None:
+    def __init__(self, score: WrittenScore, rng: np.random.Generator, human: float) -> None:
         step = float(score.beat) / 2
         count = int(float(score.measures[-1]) / step) + 4
         bpm = score.bpm if score.bpm else rng.uniform(60, 130) * float(score.beat)
         wander = np.zeros(count)
-        swing = rng.uniform(0.01, 0.04)
+        swing = human * rng.uniform(0.01, 0.04)
         for i in range(1, count):
             wander[i] = 0.93 * wander[i - 1] + rng.normal(0, swing)
-        ritard = np.clip((np.arange(count) - (count - 10)) / 10, 0, 1) * rng.uniform(0, 0.5)
+        ritard = np.clip((np.arange(count) - (count - 10)) / 10, 0, 1) * human * rng.uniform(0, 0.5)
         lengths = step * 60 / bpm * np.exp(wander + ritard)
         self._positions = np.arange(count + 1) * step
         self._seconds = 0.3 + np.concatenate(([0.0], np.cumsum(lengths)))

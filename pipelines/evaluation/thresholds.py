@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,9 +11,9 @@ import numpy as np
 from pipelines.evaluation.note_measures import NoteScores, as_rows, mean_scores, score_notes
 from services.amt.notes import DecodingThresholds, find_notes
 
-ONSETS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1)
-FRAMES = (0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5)
-OFFSETS = (0.5, 0.7, 0.9, 1.1, 1.3, 9.0)
+ONSETS = (0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3)
+FRAMES = (0.1, 0.2, 0.3, 0.4, 0.5)
+OFFSETS = (0.3, 0.5, 0.7, 0.9, 1.2)
 LOW_FRAMES = (1, 2, 3)
 
 Heard = tuple[np.ndarray, np.ndarray]
@@ -29,13 +29,14 @@ def score_all(excerpts: Sequence[Heard], thresholds: DecodingThresholds) -> Note
 def choose(excerpts: Sequence[Heard]) -> DecodingThresholds:
     """The thresholds with the best scores: first onsets for onset F1, then ends for onset+offset F1.
 
-    Onsets do not depend on where notes end, so the two searches are independent.
+    Onsets do not depend on where notes end, so the two searches are independent. Ends are searched
+    over two thresholds at once, then over the length of the silence that ends a note.
     """
-    base = DecodingThresholds()
-    onsets = [replace(base, onset=value) for value in ONSETS]
-    best = max(onsets, key=lambda t: score_all(excerpts, t).onset_f1)
-    ends = [
-        replace(best, frame=frame, offset=offset, low_frames=low)
-        for frame, offset, low in itertools.product(FRAMES, OFFSETS, LOW_FRAMES)
-    ]
-    return max(ends, key=lambda t: score_all(excerpts, t).offset_f1)
+
+    def best(candidates: Iterable[DecodingThresholds], measure: str) -> DecodingThresholds:
+        return max(candidates, key=lambda t: getattr(score_all(excerpts, t), measure))
+
+    base = best((replace(DecodingThresholds(), onset=value) for value in ONSETS), "onset_f1")
+    ends = itertools.product(FRAMES, OFFSETS)
+    base = best((replace(base, frame=frame, offset=offset) for frame, offset in ends), "offset_f1")
+    return best((replace(base, low_frames=count) for count in LOW_FRAMES), "offset_f1")

@@ -168,7 +168,9 @@ def _thumps(random: np.random.Generator, performance: Performance, level: float,
     """Short low knocks when the pedal moves and when keys come back up."""
     impulses = np.zeros(length, np.float32)
     times = np.concatenate([performance.pedals[:, :2].ravel(), performance.notes[:, 1]])
-    strengths = np.concatenate([np.full(2 * len(performance.pedals), 1.0), np.full(len(performance.notes), 0.25)])
+    strengths = np.concatenate(
+        [np.full(2 * len(performance.pedals), 1.0), np.full(len(performance.notes), 0.25)]
+    )
     index = np.clip((times * SAMPLE_RATE_HZ).astype(int), 0, length - 1)
     np.add.at(impulses, index, (strengths * random.uniform(0.2, 1, len(times))).astype(np.float32))
     time_s = np.arange(2400) / SAMPLE_RATE_HZ
