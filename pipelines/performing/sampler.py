@@ -13,6 +13,8 @@ from pipelines.performing.pianos import LEAD_IN, Piano
 from services.amt.contract import LOWEST_PITCH, PITCHES, SAMPLE_RATE_HZ
 
 TAIL_S = 1.0
+#: The damper is on the string before the key is all the way up, which is when an action says "off".
+DAMPER_LEAD_S = 0.02
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ def render(
             sound,
             piano.samples[key, layer],
             float(onset) * SAMPLE_RATE_HZ - LEAD_IN / rate,
-            float(offset - onset) * SAMPLE_RATE_HZ + LEAD_IN,
+            max(0.0, float(offset - onset) - DAMPER_LEAD_S) * SAMPLE_RATE_HZ + LEAD_IN,
             rate,
             float(gain) / 32767,
             float(tuning.damper_s[key] * slower) * SAMPLE_RATE_HZ,
