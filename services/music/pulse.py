@@ -2,12 +2,16 @@
 
 The same notes can be heard at half or double tempo, in two or in three. Beats are tracked at several
 levels; each, with each number of beats in a measure and either division of the beat, is a reading.
-A log-linear model weighs what speaks for each reading and takes the best.
+A small network weighs what speaks for each reading, and the best is taken. It was fitted on performances
+of CC0 piano parts by `pipelines/evaluation/notation_fit.py`.
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -27,46 +31,17 @@ from services.music.score import Metre
 _RATIOS: Final = (1 / 2, 2.0, 1 / 3, 3.0, 2 / 3, 3 / 2)
 _SHORTEST_S: Final = 0.22
 _LONGEST_S: Final = 2.0
+_SLOWEST_SIMPLE_S: Final = 1.35
+_SLOWEST_COMPOUND_S: Final = 1.6
 _SHORTEST_BAR_S: Final = 0.75
 _LONGEST_BAR_S: Final = 8.0
+_CLIP: Final = 4.0
+"""Evidence further than so many standard deviations from its mean counts as so far."""
+
 _EXCERPT_CHORDS: Final = 4000
 """Of longer works the beginning alone decides which reading is taken."""
 
 _REACH: Final = 1.35
-
-# Fitted on performances of CC0 piano parts: the log-linear weight of each piece of evidence.
-_WEIGHTS: Final = np.array(
-    (
-        -0.129,  # cost of the beats, nats a second
-        6.945,  # beats with a chord on them
-        2.036,  # mean salience on the beats
-        -2.899,  # log of the notes in a beat
-        -0.647,  # beats not divided
-        -0.308,  # beats divided finely
-        -37.941,  # unsteadiness of the tempo
-        5.405,  # log-likelihood of the bars, a beat
-        -1.121,  # the same, a second
-        0.847,  # repetition after a bar against other lags
-        1.269,  # repetition after a bar
-        0.490,  # duple or triple repetition
-        0.592,  # simple: log beat length
-        -2.002,  # its square
-        0.265,  # compound: log beat length
-        -0.666,  # its square
-        0.001,  # log bar length
-        -0.201,  # its square
-        2.518,  # compound: share of beats in three
-        -1.050,  # simple: share of beats in three
-        0.314,  # simple: most beats in three
-        0.941,  # 2/4
-        0.971,  # 3/4
-        1.269,  # 4/4
-        0.911,  # 3/8
-        -0.479,  # 6/8
-        -1.445,  # 9/8
-        -2.168,  # 12/8
-    )
-)
 
 #: Beats in a measure, and whether they divide into three, as time signatures.
 SIGNATURES: Final = {
@@ -102,12 +77,14 @@ def readings(performance: Performance, tempo_bpm: float | None) -> list[Reading]
     found: list[Reading] = []
     for pulse in _pulses(performance, tempo_bpm):
         found.extend(_readings_of(performance, pulse))
-    return [reading for reading in found if _has_plausible_bars(reading)] or found
+    return [reading for reading in found if _is_plausible(reading)] or found
 
 
-def _has_plausible_bars(reading: Reading) -> bool:
+def _is_plausible(reading: Reading) -> bool:
+    """Whether people write beats and measures of such lengths."""
     beat_s = float(np.median(np.diff(reading.pulse.beats_s)))
-    return _SHORTEST_BAR_S < beat_s * reading.bars.beats < _LONGEST_BAR_S
+    slowest_s = _SLOWEST_COMPOUND_S if reading.metre.is_compound else _SLOWEST_SIMPLE_S
+    return beat_s < slowest_s and _SHORTEST_BAR_S < beat_s * reading.bars.beats < _LONGEST_BAR_S
 
 
 def find_pulse(performance: Performance, tempo_bpm: float | None = None) -> Reading:
@@ -123,12 +100,27 @@ def find_pulse(performance: Performance, tempo_bpm: float | None = None) -> Read
     if len(performance.chord_s) > _EXCERPT_CHORDS:
         return _extended(performance, find_pulse(performance.head(_EXCERPT_CHORDS), tempo_bpm))
     found = readings(performance, tempo_bpm)
-    scores = np.array([float(reading.evidence @ _WEIGHTS) for reading in found])
+    scores = _scores(np.stack([reading.evidence for reading in found]))
     weights = np.exp(scores - scores.max())
     best = found[int(np.argmax(scores))]
     same = np.array([reading.metre == best.metre for reading in found])
     confidence = float(weights[same].sum() / weights.sum())
     return replace(best, metre=replace(best.metre, confidence=confidence))
+
+
+@cache
+def _network() -> dict[str, FloatArray]:
+    """The fitted network: centre and scale of the evidence, one hidden layer, and direct weights."""
+    text = Path(__file__).with_name("readings.json").read_text(encoding="utf-8")
+    return {name: np.array(values, np.float64) for name, values in json.loads(text).items()}
+
+
+def _scores(evidence: FloatArray) -> FloatArray:
+    """What the network makes of each reading's evidence, shape (readings, evidence) to (readings,)."""
+    network = _network()
+    inputs = np.clip((evidence - network["mean"]) / network["spread"], -_CLIP, _CLIP)
+    hidden = np.tanh(inputs @ network["hidden"] + network["bias"])
+    return np.asarray(hidden @ network["out"] + inputs @ network["direct"])
 
 
 def _extended(performance: Performance, reading: Reading) -> Reading:

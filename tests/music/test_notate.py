@@ -236,6 +236,7 @@ def test_each_pitch_is_written_where_it_was_played(notes: list[Note]) -> None:
             assert notes[head.source].pitch == head.pitch.midi
 
 
+@pytest.mark.slow
 def test_an_hour_of_notes_takes_seconds() -> None:
     rng = np.random.default_rng(1)
     onsets = np.cumsum(rng.choice([0.15, 0.3, 0.15, 0.15], 20_000))
