@@ -27,6 +27,8 @@ from services.music.pulse import readings
 
 HIDDEN = 8
 FITS = 3
+#: Of each piece so many excerpts of 6 to 19 measures are learned from too.
+EXCERPTS = 2
 SHRINKAGE = 3e-3
 SHARPNESS = 6.0
 #: Evidence further than so many standard deviations from its mean counts as so far.
@@ -122,10 +124,11 @@ def main() -> None:
         if score is not None and len(score.notes) >= 60:
             rng = np.random.default_rng([arguments.seed, *path.stem.encode()])
             pieces.append(weigh(score, perform(score, rng)))
-            first, count = int(rng.integers(0, max(len(score.measures) - 20, 1))), int(rng.integers(6, 20))
-            short = excerpt(score, first, count)
-            if len(short.notes) >= 20:
-                pieces.append(weigh(short, perform(short, rng)))
+            for _ in range(EXCERPTS):
+                first, count = rng.integers(0, max(len(score.measures) - 20, 1)), rng.integers(6, 20)
+                short = excerpt(score, int(first), int(count))
+                if len(short.notes) >= 20:
+                    pieces.append(weigh(short, perform(short, rng)))
             print(f"\r{len(pieces)} pieces", end="", flush=True)
     network = Softmax(pieces)
     fits = [network.fit(seed) for seed in range(FITS)]
