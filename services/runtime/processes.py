@@ -51,7 +51,10 @@ class Processes:
         """
         process = await self._free.get()
         try:
-            call = asyncio.get_running_loop().run_in_executor(process, partial(function, *args, **kwargs))
+            loop = asyncio.get_running_loop()
+            # A new process begins with this call, and its beginning is not the caller's time.
+            await loop.run_in_executor(process, _nothing)
+            call = loop.run_in_executor(process, partial(function, *args, **kwargs))
             return await asyncio.wait_for(call, self._max_s)
         except TimeoutError:
             process = self._replaced(process)
