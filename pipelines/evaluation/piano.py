@@ -72,7 +72,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--recordings", type=Path, default=RECORDINGS)
     parser.add_argument("--url", help="a running audio service; by default one is started")
-    parser.add_argument("--json", type=Path, help="write the mean scores here too")
+    parser.add_argument("--card", type=Path, help="write the mean scores into this model card")
     args = parser.parse_args()
     files = recordings(args.recordings)
     if not files:
@@ -89,9 +89,11 @@ def main() -> int:
     else:
         print("basic-pitch is not installed (`make peer`): scored alone.")
     print(table([file.stem for file in files], systems))
-    if args.json:
-        means = {name: asdict(mean_scores(scores)) for name, scores in systems.items()}
-        args.json.write_text(json.dumps(means, indent=2) + "\n")
+    if args.card:
+        card = json.loads(args.card.read_text())
+        means = {k: round(v, 4) for k, v in asdict(mean_scores(systems["copyist"])).items()}
+        card["measures"][f"{len(files)} recordings of {args.recordings}"] = means
+        args.card.write_text(json.dumps(card, indent=2) + "\n")
     return 0
 
 

@@ -72,7 +72,7 @@ def _commit() -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def make_card(checkpoint: Path, model: Path, version: int, real: Path | None) -> dict[str, Any]:
+def make_card(checkpoint: Path, model: Path, version: int) -> dict[str, Any]:
     """Measure the exported model and describe it."""
     served = ServedModel(model)
     excerpts = validation_clips(count=48)
@@ -81,8 +81,6 @@ def make_card(checkpoint: Path, model: Path, version: int, real: Path | None) ->
     thresholds = choose(heard[::2])
     state = torch.load(checkpoint, map_location="cpu")
     measures = {"held-out synthetic pianos": asdict(score_all(heard[1::2], thresholds))}
-    if real is not None:
-        measures["real recordings"] = json.loads(real.read_text())["copyist"]
     return {
         "name": PIANO.model,
         "version": version,
@@ -106,14 +104,13 @@ def main() -> None:
     parser.add_argument("--run", default="piano", help="name of the training run")
     parser.add_argument("--repository", type=Path, default=Path("model_repository"))
     parser.add_argument("--version", type=int, default=1)
-    parser.add_argument("--real", type=Path, help="scores written by pipelines.evaluation.piano --json")
     args = parser.parse_args()
     checkpoint = cache_folder("runs", args.run) / "last.ckpt"
     folder = args.repository / PIANO.model
     model = folder / str(args.version) / "model.onnx"
     differing = export(load_network(checkpoint), model)
     print(f"exported {model} ({model.stat().st_size / 2**20:.1f} MiB); {differing:.2e} of values differ")
-    card = make_card(checkpoint, model, args.version, args.real)
+    card = make_card(checkpoint, model, args.version)
     (folder / "card.json").write_text(json.dumps(card, indent=2) + "\n")
     print(json.dumps({"thresholds": card["thresholds"], "measures": card["measures"]}, indent=2))
 

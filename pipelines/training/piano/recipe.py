@@ -28,7 +28,7 @@ class Recipe:
 
     seed: int = 1
     pieces: int = 2400
-    validation_pieces: int = 16
+    validation_pieces: int = 40
     pitch_channels: int = 80
     frames: int = 256
     batch: int = 4
