@@ -14,6 +14,7 @@ import pytest
 
 from services.client.pianoroll import draw, pitch_name
 from services.music.notes import Note
+from tests.client.command import heed_interrupts
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,6 +27,7 @@ def start_demo(cwd: Path) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=heed_interrupts,  # noqa: PLW1509
     )
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.client.command import COMMAND, as_asked, copyist, environment, tree
+from tests.client.command import COMMAND, as_asked, copyist, environment, heed_interrupts, tree
 from tests.client.conftest import write_tone
 from tests.client.scripted import Answer, Asked, Scripted, problem
 
@@ -105,7 +105,12 @@ def test_interruption_leaves_whole_files_only(service: Scripted, tmp_path: Path)
         write_tone(tmp_path / "in" / name, 0.1)
     arguments = ["transcribe", "in", "-o", "out", "--format", "midi,pdf", "--jobs", "1", "--url", service.url]
     process = subprocess.Popen(
-        [*COMMAND, *arguments], cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True
+        [*COMMAND, *arguments],
+        cwd=tmp_path,
+        env=environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed_interrupts,  # noqa: PLW1509
     )
     until(lambda: len(service.uploads()) == 2)
     process.send_signal(signal.SIGINT)

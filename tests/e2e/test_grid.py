@@ -31,7 +31,8 @@ def _intervals(notes: Sequence[Note]) -> np.ndarray:
     return np.array([(note.onset_s, note.offset_s) for note in notes])
 
 
-@pytest.mark.parametrize("shift_frames", [CORE_FRAMES // 2, CORE_FRAMES // 3 + 1])
+#: Even, as every grid of the contract's is: the model's LSTM takes frames in pairs.
+@pytest.mark.parametrize("shift_frames", [CORE_FRAMES // 2, CORE_FRAMES // 4])
 async def test_the_grid_does_not_matter(stack: LocalStack, shift_frames: int) -> None:
     """The same samples on two grids: silence before them moves where the chunks begin."""
     with RECORDING.open("rb") as file:
