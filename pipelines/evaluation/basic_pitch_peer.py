@@ -29,7 +29,11 @@ def main() -> None:
         seconds = time.perf_counter() - began
         if number == 0:  # the first call compiles
             continue
-        notes = [(n.start, n.end, n.pitch, n.velocity) for part in midi.instruments for n in part.notes]
+        notes = [
+            tuple(map(float, (n.start, n.end, n.pitch, n.velocity)))
+            for part in midi.instruments
+            for n in part.notes
+        ]
         print(json.dumps({"file": file, "seconds": seconds, "notes": sorted(notes)}), flush=True)
 
 

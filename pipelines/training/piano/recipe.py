@@ -32,7 +32,7 @@ class Recipe:
     pitch_channels: int = 80
     frames: int = 256
     batch: int = 4
-    steps: int = 5500
+    steps: int = 6500
     warm_up: int = 60
     learning_rate: float = 3e-3
     average: float = 0.995
