@@ -27,6 +27,8 @@ Floats = NDArray[np.float64]
 _ONE: Final = 255
 #: Sum of three neighbouring frames of an onset target whose peak lies on a frame: 0.6 + 1 + 0.6.
 _PERFECT_ONSET: Final = 2.2
+#: Onsets are told to a tenth of a millisecond.
+_ONSET_DIGITS: Final = 4
 #: Peaks of one pitch are further apart than this many frames.
 _REACH: Final = 2
 
@@ -71,6 +73,8 @@ def find_notes(
     offsets = _peaks(offset_sum, thresholds.offset)
 
     onset_s = (_row(onsets) + _between_frames(onset_sum, onsets)) * FRAME_S
+    # Rounded before notes are ordered by it, so that the order holds in answers, which tell no more digits.
+    onset_s = onset_s.clip(min=0).round(_ONSET_DIGITS)
     end_s = _end_times_s(posteriors[FRAME], onsets, offsets, _between_frames(offset_sum, offsets), thresholds)
     next_onset_s = _next_onset_times_s(onsets, onset_s, frames)
     # The next onset of the pitch ends a note always, the least duration only prolongs it up to there.
@@ -80,7 +84,7 @@ def find_notes(
     confidence = np.minimum(strength / (_PERFECT_ONSET * _ONE), 1.0)
     velocity = _velocities(posteriors, onsets)
     order = np.lexsort((_pitch(onsets), onset_s))
-    columns = (onset_s.clip(min=0), offset_s, _pitch(onsets) + LOWEST_PITCH, velocity, confidence)
+    columns = (onset_s, offset_s, _pitch(onsets) + LOWEST_PITCH, velocity, confidence)
     return [Note(*values) for values in zip(*(column[order].tolist() for column in columns), strict=True)]
 
 

@@ -60,6 +60,17 @@ def test_notes_are_sorted_by_onset_then_pitch() -> None:
     assert [note.pitch for note in find_notes(posteriors_of(played, 80))] == [60, 48, 72]
 
 
+def test_the_order_holds_for_the_digits_that_answers_tell() -> None:
+    posteriors = posteriors_of([Played(0.5, 1, 72), Played(0.5, 1, 48)], 80)
+    # A rounding step of a posterior moves the lower key's onset by some microseconds.
+    at = int(0.5 / FRAME_S)
+    posteriors[ONSET, at - 1, 72 - LOWEST_PITCH] = 154
+    posteriors[ONSET, at - 2, 72 - LOWEST_PITCH] = 52
+    told = [(round(note.onset_s, 4), note.pitch) for note in find_notes(posteriors)]
+    assert told == sorted(told)
+    assert [note.onset_s for note in find_notes(posteriors)] == [onset for onset, _ in told]
+
+
 def test_a_repeated_note_ends_where_the_next_begins() -> None:
     played = [Played(0.2, 0.39, 60), Played(0.4, 0.59, 60), Played(0.6, 1.0, 60)]
     posteriors = posteriors_of(played, 80)
