@@ -15,6 +15,8 @@ from services.amt.contract import LOWEST_PITCH, PITCHES
 HIGHEST_PITCH = LOWEST_PITCH + PITCHES - 1
 SHORTEST_NOTE_S = 0.035
 SHORTEST_REPETITION_S = 0.045
+#: A pedal deeper than this holds notes (MIDI's 64 of 127); a shallower one only slows their end.
+HOLDING_DEPTH = 0.5
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,7 @@ def _pedalling(random: np.random.Generator, table: np.ndarray, length_s: float) 
             change = float(after[0]) if len(after) and after[0] < change + 3 else change
         lift = change + random.uniform(-0.08, 0.06)
         if random.random() < 0.85:
-            depth = random.uniform(0.1, 0.5) if random.random() < shallow_share else 1.0
+            depth = random.uniform(0.1, HOLDING_DEPTH) if random.random() < shallow_share else 1.0
             presses.append((time + random.uniform(0.04, 0.25), lift, depth))
         time = max(change, time + 0.2)
     pedals = np.array([(down, up, depth) for down, up, depth in presses if up > down + 0.08])
@@ -168,7 +170,7 @@ def _hold(notes: np.ndarray, pedals: np.ndarray) -> np.ndarray:
     """Let a note whose key is released under the pedal sound until the pedal goes up."""
     held = notes.copy()
     for down, up, depth in pedals:
-        if depth <= 0.5:
+        if depth <= HOLDING_DEPTH:
             continue
         under = (notes[:, 1] >= down) & (notes[:, 1] < up)
         held[under, 2] = np.maximum(held[under, 2], up)

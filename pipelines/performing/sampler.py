@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 from scipy.signal import fftconvolve
 
-from pipelines.performing.expression import Performance
+from pipelines.performing.expression import HOLDING_DEPTH, Performance
 from pipelines.performing.pianos import LEAD_IN, Piano
 from services.amt.contract import LOWEST_PITCH, PITCHES, SAMPLE_RATE_HZ
 
@@ -135,7 +135,7 @@ def _damping(performance: Performance) -> np.ndarray:
     """How many times more slowly each note dies, for being released under a shallow pedal: [notes]."""
     slower = np.ones(len(performance.notes))
     for down, up, depth in performance.pedals:
-        if depth <= 0.5:
+        if depth <= HOLDING_DEPTH:
             under = (performance.notes[:, 2] >= down) & (performance.notes[:, 2] < up)
             slower[under] = 1 + 12 * depth
     return slower
