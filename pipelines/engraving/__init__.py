@@ -1,0 +1,1 @@
+"""Pages with known content: scores engraved, with a box and a class for every symbol."""

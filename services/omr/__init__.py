@@ -1,0 +1,1 @@
+"""Recognition of pages: a picture of printed music in, its notation out."""

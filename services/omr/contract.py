@@ -1,0 +1,56 @@
+"""The tensor contract of the `symbols` model, and the scale and tiling it implies.
+
+A page is brought to one staff space (`STAFF_SPACE_PX`), its light evened (255 is paper, 0 is ink), and cut
+into square tiles that overlap by two halos, so that every symbol lies at least `HALO_PX` inside of one tile,
+or at the page's edge. The model finds the `CANDIDATES` most likely symbols of a tile and tells for each its
+class, its box and what it reads at its centre; and for every cell of 4 by 4 px how likely a staff's middle line
+runs through it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from services.runtime.contract import ModelContract, TensorSpec
+
+#: Distance of neighbouring staff lines on a prepared page, in px.
+STAFF_SPACE_PX: Final = 10.0
+
+TILE_PX: Final = 512
+HALO_PX: Final = 48
+CELL_PX: Final = 4
+CELLS: Final = TILE_PX // CELL_PX
+
+#: Most symbols that a tile can give; a dense tile of piano music holds about 400, stems and beams included.
+CANDIDATES: Final = 640
+
+#: Staff positions: half staff spaces above the middle line; the model knows -24 to 24.
+HIGHEST_POSITION: Final = 24
+POSITIONS: Final = 2 * HIGHEST_POSITION + 1
+
+# Fields of a candidate, in order.
+SCORE, CLASS, X, Y, WIDTH, HEIGHT = (
+    0,
+    1,
+    2,
+    3,
+    4,
+    5,
+)  # score 0..1; class index; centre and size in px of the tile
+POSITION, POSITION_SCORE = 6, 7  # most likely staff position, and its probability
+DURATION: Final = slice(8, 15)  # log-probabilities of the values whole to 64th (heads and rests)
+DOTS: Final = slice(15, 18)  # log-probabilities of 0, 1, 2 dots (heads and rests)
+STEM: Final = slice(18, 21)  # log-probabilities of no stem, up, down (heads)
+TUPLET: Final = slice(21, 24)  # log-probabilities of no tuplet, a triplet, another (heads and rests)
+GRACE, TIED_BACK, TIED_ON = 24, 25, 26  # probabilities (heads)
+FIELDS: Final = 27
+
+SYMBOLS: Final = ModelContract(
+    model="symbols",
+    inputs=(TensorSpec("tile", "UINT8", (TILE_PX, TILE_PX)),),
+    outputs=(
+        TensorSpec("candidates", "FP32", (CANDIDATES, FIELDS)),
+        TensorSpec("staves", "UINT8", (CELLS, CELLS)),
+    ),
+    max_batch=16,
+)
