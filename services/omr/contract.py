@@ -3,8 +3,8 @@
 A page is brought to one staff space (`STAFF_SPACE_PX`), its light evened (255 is paper, 0 is ink), and cut
 into square tiles that overlap by two halos, so that every symbol lies at least `HALO_PX` inside of one tile,
 or at the page's edge. The model finds the `CANDIDATES` most likely symbols of a tile and tells for each its
-class, its box and what it reads at its centre; and for every cell of 4 by 4 px how likely a staff's middle line
-runs through it.
+class, its box and what it reads at its centre; and for every cell of 4 by 4 px how likely a staff's middle
+line runs through it.
 """
 
 from __future__ import annotations

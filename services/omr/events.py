@@ -17,7 +17,8 @@ class PrintedEvent:
     """A chord or a rest as it stands on the page, without its time.
 
     Attributes:
-        x: where it stands, in px of the prepared page; for a chord the centre of its heads on the stem's usual side.
+        x: where it stands, in px of the prepared page; for a chord the centre of its heads on the stem's
+            usual side.
         staff: index of its staff in the system, 0 for the uppermost.
         is_rest: whether it is a rest.
         position: mean staff position of its heads, or of the rest, in half spaces.

@@ -1,7 +1,7 @@
 """What passes between the steps of reading a page: the prepared picture, its staves, and the symbols on it.
 
-Coordinates are px of the prepared page (staff space `contract.STAFF_SPACE_PX`), y downwards, unless a name says
-otherwise. Staff positions count half staff spaces upwards from a staff's middle line.
+Coordinates are px of the prepared page (staff space `contract.STAFF_SPACE_PX`), y downwards, unless a name
+says otherwise. Staff positions count half staff spaces upwards from a staff's middle line.
 """
 
 from __future__ import annotations
