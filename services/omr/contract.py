@@ -29,14 +29,7 @@ HIGHEST_POSITION: Final = 24
 POSITIONS: Final = 2 * HIGHEST_POSITION + 1
 
 # Fields of a candidate, in order.
-SCORE, CLASS, X, Y, WIDTH, HEIGHT = (
-    0,
-    1,
-    2,
-    3,
-    4,
-    5,
-)  # score 0..1; class index; centre and size in px of the tile
+SCORE, CLASS, X, Y, WIDTH, HEIGHT = range(6)  # score 0..1; class index; centre; size
 POSITION, POSITION_SCORE = 6, 7  # most likely staff position, and its probability
 DURATION: Final = slice(8, 15)  # log-probabilities of the values whole to 64th (heads and rests)
 DOTS: Final = slice(15, 18)  # log-probabilities of 0, 1, 2 dots (heads and rests)
