@@ -1,10 +1,13 @@
-"""The tensor contract of the `symbols` model, and the scale and tiling it implies.
+"""The tensor contracts of the `symbols` and `context` models, and the scale and tiling they imply.
 
 A page is brought to one staff space (`STAFF_SPACE_PX`), its light evened (255 is paper, 0 is ink), and cut
 into square tiles that overlap by two halos, so that every symbol lies at least `HALO_PX` inside of one tile,
 or at the page's edge. The model finds the `CANDIDATES` most likely symbols of a tile and tells for each its
 class, its box and what it reads at its centre; and for every cell of 4 by 4 px how likely a staff's middle
 line runs through it.
+
+`context` reads the candidates of one staff from left to right and tells for each what it is in the light of
+the others.
 """
 
 from __future__ import annotations
@@ -46,4 +49,31 @@ SYMBOLS: Final = ModelContract(
         TensorSpec("staves", "UINT8", (CELLS, CELLS)),
     ),
     max_batch=16,
+)
+
+#: Candidates of a staff that `context` reads at once; a longer staff is read in windows that overlap.
+SEQUENCE: Final = 320
+SEQUENCE_OVERLAP: Final = 48
+
+# What `context` is given of a candidate: the fields above, but that X counts staff spaces from the left
+# end of the staff and Y is the staff position by geometry; width and height are in staff spaces. Then:
+STEP_FROM_PREVIOUS: Final = FIELDS  # staff spaces to the right of the candidate before it
+PRESENT: Final = FIELDS + 1  # 1 for a candidate, 0 for padding
+CONTEXT_FIELDS: Final = FIELDS + 2
+
+# What `context` answers for each: probabilities, or log-probabilities where there are several.
+KEEP, NEW_CLASS, NEW_CLASS_SCORE = range(3)  # that it is a symbol at all; the class, and its probability
+NEW_DURATION: Final = slice(3, 10)
+NEW_DOTS: Final = slice(10, 13)
+NEW_STEM: Final = slice(13, 16)
+NEW_TUPLET: Final = slice(16, 19)
+VOICE: Final = slice(19, 22)  # alone in its measure and staff, the upper of two voices, the lower
+NEW_GRACE, NEW_TIED_BACK, NEW_TIED_ON = 22, 23, 24
+READING_FIELDS: Final = 25
+
+CONTEXT: Final = ModelContract(
+    model="context",
+    inputs=(TensorSpec("candidates", "FP32", (SEQUENCE, CONTEXT_FIELDS)),),
+    outputs=(TensorSpec("readings", "FP32", (SEQUENCE, READING_FIELDS)),),
+    max_batch=32,
 )

@@ -86,6 +86,8 @@ class Symbol:
         stem: log-probabilities of no stem, up, down; for heads.
         tuplet: log-probabilities of no tuplet, a triplet, another; for heads and rests.
         grace, tied_back, tied_on: probabilities; for heads.
+        voice: log-probabilities of being alone in its measure and staff, in the upper of two voices, in the
+            lower; for heads and rests. All alike where nothing has judged it.
     """
 
     kind: SymbolClass
@@ -103,3 +105,4 @@ class Symbol:
     grace: float
     tied_back: float
     tied_on: float
+    voice: tuple[float, float, float] = (-1.0986, -1.0986, -1.0986)
