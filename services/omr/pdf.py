@@ -54,7 +54,7 @@ def draw(path: Path, index: int, *, colour: bool) -> tuple[NDArray[np.uint8], fl
     mode = "rgb" if colour else "gray"
     told, pixels = _answer(what, path, mode, index, NORMAL_DPI, WORKING_PIXELS, WORKING_SIDE)
     shape = (int(told["height"]), int(told["width"])) + ((3,) if colour else ())
-    return np.frombuffer(pixels, np.uint8).reshape(shape), float(told["dpi"])
+    return np.frombuffer(pixels, np.uint8).reshape(shape).copy(), float(told["dpi"])
 
 
 def _answer(what: str, path: Path, *arguments: object) -> tuple[dict[str, Any], memoryview]:

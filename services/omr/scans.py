@@ -8,9 +8,8 @@ frequencies of its cosine transform are a smaller picture), the others in bands 
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -42,9 +41,6 @@ SEND_IT_WHOLE: Final = (
 )
 SMALLER: Final = "Scan or save it at 300 dpi, in gray or in black and white."
 
-#: Pictures above this size are decoded one at a time in a process, so that memory stays bounded under load.
-_LARGE_PIXELS: Final = 20_000_000
-_LARGE = threading.Lock()
 _BAND_PIXELS: Final = 4_000_000
 _REDUCED_RESOLUTION: Final = 1  # bit of TIFF's tag NewSubfileType: a preview of another frame
 _NEW_SUBFILE_TYPE: Final = 254
@@ -101,8 +97,7 @@ def read(path: Path, frame: int, *, colour: bool) -> tuple[NDArray[np.uint8], tu
     """
     with _opened(path) as image:
         image.seek(frame)
-        with _LARGE if image.width * image.height > _LARGE_PIXELS else nullcontext():
-            return _decoded(image, colour=colour)
+        return _decoded(image, colour=colour)
 
 
 @contextmanager

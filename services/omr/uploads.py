@@ -3,10 +3,10 @@
     for place in find_pages(paths, PageLimits()):
         page = read_page(place)  # page.image: uint8 [h, w]
 
-Nothing is decoded before the headers of all files have been read and found within the limits; then each page is
-read when it is asked for, alone. Pixels of the upload, in which all boxes are told, are those of the picture as
-it is shown: after the turn that its note of orientation (EXIF) asks for. A page of a PDF has none of its own:
-there they are those of the drawing, at the `dpi` that comes with it.
+Nothing is decoded before the headers of all files have been read and found within the limits; then each page
+is read when it is asked for, alone. Pixels of the upload, in which all boxes are told, are those of the picture
+as it is shown: after the turn that its note of orientation (EXIF) asks for. A page of a PDF has none of its
+own: there they are those of the drawing, at the `dpi` that comes with it.
 """
 
 from __future__ import annotations
@@ -116,9 +116,8 @@ def find_pages(files: Sequence[Path], limits: PageLimits) -> tuple[PagePlace, ..
         except (UnreadableMediaError, TooLargeError) as error:
             if len(files) == 1:
                 raise
-            raise type(error)(
-                f"File {index + 1} of {len(files)}: {error.detail}", remedy=error.remedy
-            ) from None
+            detail = f"File {index + 1} of {len(files)}: {error.detail}"
+            raise type(error)(detail, remedy=error.remedy) from None
         if len(pages) > limits.max_pages:
             raise TooLargeError(
                 f"The upload has more pages than the limit of {limits.max_pages} a request "
@@ -169,7 +168,7 @@ def _pages_of(path: Path, index: int, limits: PageLimits) -> list[PagePlace]:
         raise UnreadableMediaError(
             f"The file is no picture of a page: it seems to be {guess}."
             if guess
-            else "The file is no picture or document in a format that Copyist knows, or its header is damaged.",
+            else "The file is in no format of pictures or documents that is known, or its start is damaged.",
             remedy=ANOTHER_FORMAT,
         )
     return [PagePlace(path, index, number, frame, is_pdf) for number, frame in enumerate(frames, start=1)]

@@ -26,6 +26,8 @@ class Settings:
         amt_workers: processes that serve the audio service.
         max_upload_bytes: largest accepted upload, in bytes.
         max_audio_s: longest accepted recording, in seconds.
+        max_pages: most pages accepted in one request.
+        max_page_pixels: largest accepted picture of a page, in pixels.
         max_transcriptions: recordings transcribed at once by one process; more are answered 429.
         chunks_in_flight: chunks of one recording that may be at the model server at once.
         engraving_processes: processes that write and engrave scores, for each serving process.
@@ -43,6 +45,8 @@ class Settings:
     amt_workers: int = 1
     max_upload_bytes: int = 128 * MIB
     max_audio_s: int = 7200
+    max_pages: int = 100
+    max_page_pixels: int = 100_000_000
     max_transcriptions: int = 4
     chunks_in_flight: int = 3
     engraving_processes: int = 1
