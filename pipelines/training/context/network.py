@@ -18,8 +18,8 @@ from torch.nn import functional
 from services.omr import contract
 from services.omr.vocabulary import CLASSES
 
-#: Answers of several alternatives: name, where the detector's log-probabilities lie in a candidate (None where
-#: it gives none), and how many alternatives there are.
+#: Answers of several alternatives: name, where the detector's log-probabilities lie in a candidate (None
+#: where it gives none), and how many alternatives there are.
 CHOICES: Final[tuple[tuple[str, slice | None, int], ...]] = (
     ("duration", contract.DURATION, 7),
     ("dots", contract.DOTS, 3),
@@ -38,7 +38,7 @@ _LOWEST: Final = 1e-4
 
 
 class ContextNetwork(nn.Module):
-    """[staves, SEQUENCE, CONTEXT_FIELDS] to a mapping of logits by the names of `CHOICES`, `FLAGS`, `kind`."""
+    """[staves, SEQUENCE, CONTEXT_FIELDS] to logits by the names of `CHOICES`, `FLAGS`, and `kind`."""
 
     def __init__(self, width: int = 128, hidden: int = 112) -> None:
         super().__init__()
@@ -50,7 +50,9 @@ class ContextNetwork(nn.Module):
 
     def forward(self, candidates: Tensor) -> dict[str, Tensor]:
         """Logits for every candidate; those of padding mean nothing."""
-        kinds = functional.one_hot(candidates[..., contract.CLASS].long().clamp(0, len(CLASSES) - 1), len(CLASSES))
+        kinds = functional.one_hot(
+            candidates[..., contract.CLASS].long().clamp(0, len(CLASSES) - 1), len(CLASSES)
+        )
         kinds = kinds.to(candidates.dtype)
         features = self.enter(torch.cat([_scaled(candidates), kinds], -1))
         features = features * candidates[..., contract.PRESENT, None]
