@@ -4,9 +4,9 @@
         page = read_page(place)  # page.image: uint8 [h, w]
 
 Nothing is decoded before the headers of all files have been read and found within the limits; then each page
-is read when it is asked for, alone. Pixels of the upload, in which all boxes are told, are those of the picture
-as it is shown: after the turn that its note of orientation (EXIF) asks for. A page of a PDF has none of its
-own: there they are those of the drawing, at the `dpi` that comes with it.
+is read when it is asked for, alone. Pixels of the upload, in which all boxes are told, are those of the
+picture as it is shown: after the turn that its note of orientation (EXIF) asks for. A page of a PDF has none
+of its own: there they are those of the drawing, at the `dpi` that comes with it.
 """
 
 from __future__ import annotations
