@@ -1,0 +1,222 @@
+"""Trains the `context` model: `python -m pipelines.training.context.train`.
+
+Learns from what the released `symbols` model finds on damaged pages (`candidates`), resumes from the last
+checkpoint, and prints as it goes how often context mends or spoils what the detector said.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from pipelines.cache import cache_folder
+from pipelines.training.context.matching import TARGETS
+from pipelines.training.context.network import CHOICES, FLAGS, ContextNetwork
+from services.omr import contract
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Every number that a run depends on; stored with the checkpoint and in the model's card.
+
+    Attributes:
+        batch: staves a step.
+        passes: how often each staff is learnt from.
+        learning_rate: its highest value; a cosine leads to zero.
+        noise: how much the detector's log-probabilities are shaken, so that they are not believed blindly.
+    """
+
+    seed: int = 1
+    batch: int = 24
+    passes: int = 8
+    learning_rate: float = 2e-3
+    warm_up: int = 50
+    noise: float = 0.3
+    weight_decay: float = 1e-2
+
+    def rate_at(self, step: int, steps: int) -> float:
+        """Learning rate of a step."""
+        return self.learning_rate * min(
+            (step + 1) / self.warm_up, 0.5 * (1 + math.cos(math.pi * step / steps)) + 1e-3
+        )
+
+
+@dataclass(frozen=True)
+class Staves:
+    """Windows with their targets.
+
+    Attributes:
+        candidates: float32 [windows, SEQUENCE, CONTEXT_FIELDS].
+        targets: int8 [windows, SEQUENCE, TARGETS].
+    """
+
+    candidates: Tensor
+    targets: Tensor
+
+    @classmethod
+    def load(cls, folder: Path) -> Staves:
+        """Read all pages of a folder."""
+        candidates, targets = [], []
+        for path in sorted(folder.glob("*.npz")):
+            with np.load(path) as page:
+                candidates.append(page["candidates"].astype(np.float32))
+                targets.append(page["targets"])
+        return cls(torch.from_numpy(np.concatenate(candidates)), torch.from_numpy(np.concatenate(targets)))
+
+
+def target(targets: Tensor, name: str) -> Tensor:
+    """One of the `TARGETS`, int64, -1 where nothing is asked."""
+    return targets[..., TARGETS.index(name)].long()
+
+
+def loss(answers: dict[str, Tensor], targets: Tensor) -> Tensor:
+    """Sum of the mean losses of all that is asked."""
+    total = functional.cross_entropy(
+        answers["kind"].flatten(0, -2), target(targets, "kind").flatten(), ignore_index=-1
+    )
+    for name, *_ in CHOICES:
+        asked = target(targets, name).flatten()
+        if (asked >= 0).any():
+            total = total + functional.cross_entropy(answers[name].flatten(0, -2), asked, ignore_index=-1)
+    for name, _ in FLAGS:
+        asked = target(targets, name)
+        if (asked >= 0).any():
+            of = asked >= 0
+            total = total + functional.binary_cross_entropy_with_logits(answers[name][of], asked[of].float())
+    return total
+
+
+def shaken(candidates: Tensor, noise: float) -> Tensor:
+    """The detector's readings, their log-probabilities shaken."""
+    moved = candidates.clone()
+    for _, where, _ in CHOICES:
+        if where is not None:
+            part = moved[..., where]
+            moved[..., where] = (part * (1 + noise * torch.randn_like(part[..., :1]))).clamp(max=0)
+    return moved
+
+
+@torch.no_grad()
+def validate(network: ContextNetwork, staves: Staves) -> dict[str, tuple[float, float]]:
+    """Share of right answers before and after, by what is asked."""
+    network.eval()
+    right: dict[str, list[float]] = {}
+    for start in range(0, len(staves.candidates), 32):
+        part = slice(start, start + 32)
+        candidates, targets = staves.candidates[part], staves.targets[part]
+        answers = network(candidates)
+        for name, where, _ in (("kind", None, 0), *CHOICES):
+            asked = target(targets, name)
+            of = asked >= 0
+            if name == "voice":
+                before = torch.zeros_like(asked)
+            else:
+                before = (
+                    candidates[..., where].argmax(-1) if where else candidates[..., contract.CLASS].long()
+                )
+            _count(right, name, before[of] == asked[of], answers[name].argmax(-1)[of] == asked[of])
+        for name, field in FLAGS:
+            asked = target(targets, name)
+            of = asked >= 0
+            said = candidates[..., field][of] > 0.5
+            _count(right, name, said == asked[of].bool(), (answers[name][of] > 0) == asked[of].bool())
+    return {name: (before / count, after / count) for name, (before, after, count) in right.items()}
+
+
+def _count(right: dict[str, list[float]], name: str, before: Tensor, after: Tensor) -> None:
+    counts = right.setdefault(name, [0.0, 0.0, 0.0])
+    for i, value in enumerate((before.sum(), after.sum(), before.numel())):
+        counts[i] += float(value)
+
+
+def train(recipe: Recipe, folder: Path, train_on: Staves, validate_on: Staves) -> ContextNetwork:
+    """Train to the end of the recipe."""
+    torch.manual_seed(recipe.seed)
+    random = Random(recipe.seed)
+    network = ContextNetwork()
+    optimiser = torch.optim.AdamW(
+        network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay
+    )
+    steps = recipe.passes * (len(train_on.candidates) // recipe.batch)
+    step = _resume(folder, network, optimiser)
+    began, recent = time.monotonic(), []
+    while step < steps:
+        chosen = torch.tensor(random.sample(range(len(train_on.candidates)), recipe.batch))
+        candidates, targets = train_on.candidates[chosen], train_on.targets[chosen]
+        longest = int(candidates[..., contract.PRESENT].sum(1).max())
+        for group in optimiser.param_groups:
+            group["lr"] = recipe.rate_at(step, steps)
+        network.train()
+        cost = loss(network(shaken(candidates[:, :longest], recipe.noise)), targets[:, :longest])
+        cost.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 2.0)
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        recent.append(float(cost.detach()))
+        step += 1
+        if step % 50 == 0:
+            pace = (time.monotonic() - began) / step
+            print(f"step {step} of {steps}  {pace:.2f} s/step  loss {np.mean(recent):.4f}", flush=True)
+            recent.clear()
+        if step % 250 == 0 or step == steps:
+            shares = validate(network, validate_on)
+            print("  ".join(f"{k} {a:.4f}>{b:.4f}" for k, (a, b) in shares.items()), flush=True)
+            _save(folder, recipe, network, optimiser, step, shares)
+    return network
+
+
+def _save(
+    folder: Path,
+    recipe: Recipe,
+    network: ContextNetwork,
+    optimiser: torch.optim.Optimizer,
+    step: int,
+    shares: dict[str, tuple[float, float]],
+) -> None:
+    state = {
+        "recipe": asdict(recipe),
+        "step": step,
+        "network": network.state_dict(),
+        "optimiser": optimiser.state_dict(),
+    }
+    partial = folder / "last.partial"
+    torch.save(state, partial)
+    partial.rename(folder / "last.ckpt")
+    (folder / "validation.json").write_text(json.dumps(shares, indent=2))
+
+
+def _resume(folder: Path, network: ContextNetwork, optimiser: torch.optim.Optimizer) -> int:
+    checkpoint = folder / "last.ckpt"
+    if not checkpoint.exists():
+        return 0
+    state = torch.load(checkpoint)
+    network.load_state_dict(state["network"])
+    optimiser.load_state_dict(state["optimiser"])
+    print(f"resuming at step {state['step']}", flush=True)
+    return int(state["step"])
+
+
+def main() -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--run", default="context", help="name of the run; its folder is in the cache")
+    parser.add_argument("--passes", type=int, default=Recipe.passes)
+    args = parser.parse_args()
+    folder = cache_folder("runs", args.run)
+    data = cache_folder("context")
+    recipe = Recipe(passes=args.passes)
+    train(recipe, folder, Staves.load(data / "train"), Staves.load(data / "validation"))
+
+
+if __name__ == "__main__":
+    main()
