@@ -1,0 +1,83 @@
+"""Accidentals: which head each belongs to, and how far it holds.
+
+A sign alters the heads on its line or space to its right, in its octave and on its staff, to the end of the
+measure. A note tied over the barline keeps its alteration without a sign, and hands it on to no other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from services.omr.assembly.placing import StaffSymbol
+from services.omr.vocabulary import SymbolClass
+
+ALTERS: Final = {
+    SymbolClass.DOUBLE_FLAT: -2,
+    SymbolClass.FLAT: -1,
+    SymbolClass.NATURAL: 0,
+    SymbolClass.SHARP: 1,
+    SymbolClass.DOUBLE_SHARP: 2,
+}
+
+_NEAREST_PX: Final = 3.0
+_FURTHEST_PX: Final = 42.0
+_BESIDE: Final = 0.8
+_SAME_COLUMN_PX: Final = 6.0
+
+
+def attach_signs(signs: Sequence[StaffSymbol], heads: Sequence[StaffSymbol]) -> dict[int, StaffSymbol]:
+    """The accidental that stands before each head, by the head's symbol index.
+
+    Args:
+        signs: accidentals of one staff in one measure, without those of key signatures.
+        heads: of the same, grace notes included.
+    """
+    attached: dict[int, StaffSymbol] = {}
+    for sign in signs:
+        head = _head_of(sign, heads)
+        if head is None:
+            continue
+        for each in heads:
+            same = each.position == head.position and abs(each.x - head.x) <= _SAME_COLUMN_PX
+            other = attached.get(each.index)
+            if same and (other is None or other.symbol.confidence < sign.symbol.confidence):
+                attached[each.index] = sign
+    return attached
+
+
+def _head_of(sign: StaffSymbol, heads: Sequence[StaffSymbol]) -> StaffSymbol | None:
+    """The nearest head to the right at the sign's position, or else beside it by a misread position."""
+    right = [head for head in heads if _NEAREST_PX < head.x - sign.x <= _FURTHEST_PX]
+    level = [head for head in right if head.position == sign.position]
+    if level:
+        return min(level, key=lambda head: head.x)
+    beside = [head for head in right if abs(head.height - sign.height) <= _BESIDE]
+    return min(beside, key=lambda head: head.x + 10 * abs(head.height - sign.height), default=None)
+
+
+def alterations(
+    heads: Sequence[tuple[StaffSymbol, int]],
+    signs: Mapping[int, StaffSymbol],
+    key: Mapping[int, int],
+    tied_from: Mapping[int, int],
+) -> dict[int, int]:
+    """The alteration of each head of one staff in one measure, by symbol index.
+
+    Args:
+        heads: each with its diatonic number, from left to right.
+        signs: the accidental before a head, by its symbol index.
+        key: alteration by step that the key signature gives.
+        tied_from: alteration of the note that a head is tied back to, by its symbol index, where that is in
+            the measure before.
+    """
+    holding: dict[int, int] = {}
+    result: dict[int, int] = {}
+    for head, diatonic in heads:
+        if head.index in signs:
+            holding[diatonic] = ALTERS[signs[head.index].kind]
+        elif head.index in tied_from:
+            result[head.index] = tied_from[head.index]
+            continue
+        result[head.index] = holding.get(diatonic, key.get(diatonic % 7, 0))
+    return result

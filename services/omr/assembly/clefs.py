@@ -1,0 +1,89 @@
+"""Clefs: which one holds where on a staff, and what its middle line is called."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from services.music.score import BASS, TREBLE, Clef, ClefSign, SpelledPitch
+from services.omr.assembly.placing import StaffSymbol
+from services.omr.vocabulary import CLEFS, SymbolClass
+
+#: Diatonic number (octave * 7 + step, C is 0) of the note that a sign names.
+_NAMED: Final = {ClefSign.G: 4 * 7 + 4, ClefSign.F: 3 * 7 + 3, ClefSign.C: 4 * 7}
+_MIDDLE_LINE: Final = 3
+_STEPS: Final = "CDEFGAB"
+_SIGNS: Final = {
+    SymbolClass.G_CLEF: (ClefSign.G, 2, 0),
+    SymbolClass.G_CLEF_8VA: (ClefSign.G, 2, 1),
+    SymbolClass.G_CLEF_8VB: (ClefSign.G, 2, -1),
+    SymbolClass.F_CLEF: (ClefSign.F, 4, 0),
+    SymbolClass.F_CLEF_8VB: (ClefSign.F, 4, -1),
+}
+_BELIEVED: Final = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class StaffClefs:
+    """The clefs of one staff of a system.
+
+    Attributes:
+        first: the one that holds from its left end, where none was printed before.
+        changes: place (px) and clef of every one printed, from left to right.
+        symbols: the symbols they were read from, likewise.
+    """
+
+    first: Clef
+    changes: tuple[tuple[float, Clef], ...]
+    symbols: tuple[StaffSymbol, ...]
+
+    def at(self, x: float) -> Clef:
+        """The clef that holds for a note at x, in px."""
+        held = self.first
+        for place, clef in self.changes:
+            if place > x:
+                break
+            held = clef
+        return held
+
+    @property
+    def last(self) -> Clef:
+        """The clef that holds at the right end: the next system's, if none is printed there."""
+        return self.changes[-1][1] if self.changes else self.first
+
+
+def read_clefs(symbols: Sequence[StaffSymbol], carried: Clef | None, usual: Clef) -> StaffClefs:
+    """The clefs of one staff.
+
+    Args:
+        symbols: of the staff, from left to right.
+        carried: the clef that held at the end of the same staff in the system before.
+        usual: the clef to take where neither is known.
+    """
+    printed = [s for s in symbols if s.kind in CLEFS and s.symbol.confidence >= _BELIEVED]
+    changes = tuple((each.x, clef_of(each)) for each in printed)
+    return StaffClefs(carried or usual, changes, tuple(printed))
+
+
+def usual_clef(staff: int, staves: int) -> Clef:
+    """The clef that a part's staff most often has: bass for the lower of two."""
+    return BASS if staves > 1 and staff == staves - 1 else TREBLE
+
+
+def clef_of(symbol: StaffSymbol) -> Clef:
+    """The clef that a symbol is; a C clef stands on the line that it names."""
+    if symbol.kind is SymbolClass.C_CLEF:
+        line = _MIDDLE_LINE + round(symbol.position / 2)
+        return Clef(ClefSign.C, min(max(line, 1), 5))
+    return Clef(*_SIGNS[symbol.kind])
+
+
+def middle_line(clef: Clef) -> int:
+    """Diatonic number (octave * 7 + step, C is 0) of the note on the middle line."""
+    return _NAMED[clef.sign] + 2 * (_MIDDLE_LINE - clef.line) + 7 * clef.octaves
+
+
+def named(diatonic: int, alter: int) -> SpelledPitch:
+    """The pitch of a diatonic number."""
+    return SpelledPitch(_STEPS[diatonic % 7], alter, diatonic // 7)

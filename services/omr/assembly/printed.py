@@ -1,0 +1,163 @@
+"""Printed events: chords and rests of a measure as the search over rhythm takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from services.omr.assembly.chords import PrintedChord
+from services.omr.assembly.placing import StaffSymbol
+from services.omr.events import PrintedEvent
+from services.omr.page import FloatArray
+from services.omr.vocabulary import (
+    CLASSES,
+    HEADS,
+    RESTS,
+    TUPLET_FIGURES,
+    TUPLET_NONE,
+    VALUES_QUARTERS,
+    SymbolClass,
+)
+
+#: How much a class that contradicts a value speaks against it.
+_AGAINST_CLASS: Final = np.log(0.02)
+_FIRST_REST: Final = CLASSES.index(SymbolClass.REST_WHOLE)
+_QUARTER: Final = VALUES_QUARTERS.index(1.0)
+_MARKED: Final = 0.35
+_FIGURE_REACH_PX: Final = 8.0
+_NO_STEM_READ: Final = (0.0, 0.0, 0.0)
+
+
+def print_events(
+    chords: Sequence[PrintedChord],
+    beams: Sequence[int | None],
+    rests: Sequence[StaffSymbol],
+    symbols: Sequence[StaffSymbol],
+) -> tuple[PrintedEvent, ...]:
+    """The events of one measure of a system: first the chords, then the rests, each as given.
+
+    Args:
+        chords: without grace notes.
+        beams: for each chord the id of its beam, or None.
+        rests: of the measure.
+        symbols: of the measure; tuplet figures are used.
+    """
+    events = [_chord_event(chord, beam) for chord, beam in zip(chords, beams, strict=True)]
+    events += [_rest_event(rest) for rest in rests]
+    figures = _figures(events, [each for each in symbols if each.kind in TUPLET_FIGURES])
+    return tuple(
+        PrintedEvent(
+            x=event.x,
+            staff=event.staff,
+            is_rest=event.is_rest,
+            position=event.position,
+            stem=event.stem,
+            durations=event.durations,
+            dots=event.dots,
+            tuplet=event.tuplet,
+            figure=figure,
+            beam=event.beam,
+            confidence=event.confidence,
+        )
+        for event, figure in zip(events, figures, strict=True)
+    )
+
+
+def _chord_event(chord: PrintedChord, beam: int | None) -> PrintedEvent:
+    heads = [head.symbol for head in chord.heads]
+    durations = [_with_class(np.array(head.durations), _values_of(head.kind)) for head in heads]
+    return PrintedEvent(
+        x=chord.x,
+        staff=chord.staff,
+        is_rest=False,
+        position=float(np.mean([head.position for head in chord.heads])),
+        stem=_mean([np.array(head.stem) for head in heads]),  # type: ignore[arg-type]
+        durations=_mean(durations),
+        dots=_mean([np.array(head.dots) for head in heads]),
+        tuplet=_mean([np.array(head.tuplet) for head in heads]),
+        beam=beam,
+        confidence=max(head.confidence for head in heads),
+    )
+
+
+def _rest_event(rest: StaffSymbol) -> PrintedEvent:
+    symbol = rest.symbol
+    return PrintedEvent(
+        x=rest.x,
+        staff=rest.staff,
+        is_rest=True,
+        position=float(rest.position),
+        stem=_NO_STEM_READ,
+        durations=_mean([_with_class(np.array(symbol.durations), _values_of(symbol.kind))]),
+        dots=_mean([np.array(symbol.dots)]),
+        tuplet=_mean([np.array(symbol.tuplet)]),
+        confidence=symbol.confidence,
+    )
+
+
+def _values_of(kind: SymbolClass) -> list[int]:
+    """Indices of the values that a class can have."""
+    if kind in RESTS:
+        return [CLASSES.index(kind) - _FIRST_REST]
+    if kind is SymbolClass.NOTEHEAD_WHOLE:
+        return [0]
+    if kind is SymbolClass.NOTEHEAD_HALF:
+        return [1]
+    return list(range(_QUARTER, len(VALUES_QUARTERS))) if kind in HEADS else []
+
+
+def _with_class(durations: FloatArray, fits: Sequence[int]) -> FloatArray:
+    against = np.full(len(durations), _AGAINST_CLASS)
+    against[list(fits)] = 0.0
+    return np.asarray(durations + against)
+
+
+def _mean(readings: Sequence[FloatArray]) -> tuple[float, ...]:
+    """Log-probabilities of several readings of the same, averaged and made to add up to one."""
+    mean = np.maximum(np.mean(readings, axis=0), -30.0)
+    peak = mean.max()
+    return tuple(float(each) for each in mean - peak - np.log(np.exp(mean - peak).sum()))
+
+
+def _figures(events: Sequence[PrintedEvent], figures: Sequence[StaffSymbol]) -> list[int | None]:
+    """The figure that is printed over or under each event's tuplet."""
+    numbers: list[int | None] = [None] * len(events)
+    for figure in figures:
+        number = int(figure.kind.removeprefix("tuplet"))
+        for i in _under(events, figure):
+            numbers[i] = number
+    return numbers
+
+
+def _under(events: Sequence[PrintedEvent], figure: StaffSymbol) -> list[int]:
+    """Indices of the events of the tuplet that a figure marks: a beam, or events that read as in a tuplet."""
+    beams: dict[int, list[int]] = {}
+    for i, event in enumerate(events):
+        if event.beam is not None and event.staff == figure.staff:
+            beams.setdefault(event.beam, []).append(i)
+    covering = [
+        members
+        for members in beams.values()
+        if min(events[i].x for i in members) - _FIGURE_REACH_PX
+        <= figure.x
+        <= max(events[i].x for i in members) + _FIGURE_REACH_PX
+    ]
+    if covering:
+        return min(covering, key=lambda members: abs(_centre(events, members) - figure.x))
+    inside = sorted(
+        (i for i, event in enumerate(events) if event.staff == figure.staff), key=lambda i: events[i].x
+    )
+    marked = [1 - np.exp(events[i].tuplet[TUPLET_NONE]) >= _MARKED for i in inside]
+    right = next((n for n, i in enumerate(inside) if events[i].x >= figure.x), len(inside))
+    first = last = right
+    while first > 0 and marked[first - 1]:
+        first -= 1
+    while last < len(inside) and marked[last]:
+        last += 1
+    return inside[first:last]
+
+
+def _centre(events: Sequence[PrintedEvent], members: Sequence[int]) -> float:
+    return (events[members[0]].x + events[members[-1]].x) / 2
