@@ -2,53 +2,37 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
-import zipfile
-from collections.abc import Iterator, Mapping
-from pathlib import PurePath
+from collections.abc import Iterator
 from typing import Any, Final
 
 from services.amt.transcriber import Transcription
-from services.music.export import FILE_SUFFIX, MEDIA_TYPE, Format
+from services.music.export import FILE_SUFFIX, MEDIA_TYPE
 from services.music.notes import Note
 from services.music.score import Key, Metre, Tempo
-
-JSON: Final = "application/json"
-ZIP: Final = "application/zip"
+from services.runtime.answers import AnswerFile, listed, zipped
 
 #: Notes written by one call of the JSON encoder, which holds Python's lock throughout.
 _NOTES_AT_ONCE: Final = 500
-_LONGEST_STEM: Final = 100
-
-
-def stem_of(filename: str) -> str:
-    """Take from an upload's name what the files of the answer are called by; never a path."""
-    stem = PurePath(filename.replace("\\", "/").replace("\0", "")).stem
-    printable = "".join(c for c in stem if c.isprintable()).strip(" .")
-    return printable[:_LONGEST_STEM] or "recording"
 
 
 def as_json(transcription: Transcription, request_id: str, stem: str) -> bytes:
     """Write the JSON answer; the files lie in it as data URIs."""
-    hrefs = {
-        kind: f"data:{MEDIA_TYPE[kind].replace(' ', '')};base64,{base64.b64encode(content).decode()}"
-        for kind, content in transcription.files.items()
-    }
-    return b"".join(_written(transcription, request_id, stem, hrefs))
+    files = _files(transcription, stem)
+    return b"".join(_written(transcription, request_id, listed(files, by_name=False)))
 
 
 def as_zip(transcription: Transcription, request_id: str, stem: str) -> bytes:
     """Write a zip of the files and of the JSON answer, which refers to them by name."""
-    names = {kind: stem + FILE_SUFFIX[kind] for kind in transcription.files}
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for kind, name in names.items():
-            archive.writestr(name, transcription.files[kind])
-        answer_name = f"{stem}.json" if Format.JSON not in names else f"{stem}.answer.json"
-        archive.writestr(answer_name, b"".join(_written(transcription, request_id, stem, names)))
-    return buffer.getvalue()
+    files = _files(transcription, stem)
+    return zipped(files, _written(transcription, request_id, listed(files, by_name=True)), stem)
+
+
+def _files(transcription: Transcription, stem: str) -> list[AnswerFile]:
+    return [
+        AnswerFile(stem + FILE_SUFFIX[kind], kind.value, MEDIA_TYPE[kind], content)
+        for kind, content in transcription.files.items()
+    ]
 
 
 def notes_as_json(notes: tuple[Note, ...]) -> bytes:
@@ -56,9 +40,7 @@ def notes_as_json(notes: tuple[Note, ...]) -> bytes:
     return b"".join(_written_notes(notes))
 
 
-def _written(
-    transcription: Transcription, request_id: str, stem: str, hrefs: Mapping[Format, str]
-) -> Iterator[bytes]:
+def _written(transcription: Transcription, request_id: str, files: list[dict[str, Any]]) -> Iterator[bytes]:
     head = {
         "id": request_id,
         "model": {"name": transcription.model, "version": transcription.version},
@@ -67,16 +49,7 @@ def _written(
         "metre": _metre(transcription.metre),
         "tempo": _tempo(transcription.tempo),
         "timings_s": {stage: round(s, 4) for stage, s in transcription.timings_s.items()},
-        "files": [
-            {
-                "name": stem + FILE_SUFFIX[kind],
-                "format": kind.value,
-                "media_type": MEDIA_TYPE[kind],
-                "size": len(content),
-                "href": hrefs[kind],
-            }
-            for kind, content in transcription.files.items()
-        ],
+        "files": files,
     }
     yield json.dumps(head).encode()[:-1] + b', "notes": '
     yield from _written_notes(transcription.notes)

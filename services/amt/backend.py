@@ -41,12 +41,7 @@ class Backend:
 
     async def models(self) -> list[dict[str, Any]]:
         """Describe the models, an entry for each version that is ready."""
-        card = self.piano.card
-        about = {key: card[key] for key in ("sha256", "data", "licence", "measures") if key in card}
-        return [
-            {"name": self.piano.name, "version": version, "ready": True, "card": about}
-            for version in await self.piano.versions()
-        ]
+        return await self.piano.describe()
 
     async def close(self) -> None:
         """Let go of everything."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -31,6 +31,7 @@ class AudioRecogniser:
     options: tuple[str, ...] = tuple(name for name in OPTION_NAMES if name != "formats")
     outputs: tuple[str, ...] = (*(kind.value for kind in Format), NOTES, TRANSCRIPTION)
     default_outputs: tuple[str, ...] = (Format.MIDI.value, Format.MUSICXML.value, NOTES)
+    max_files = 1
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
@@ -40,7 +41,11 @@ class AudioRecogniser:
         return await self._backend.piano.versions()
 
     async def recognise(
-        self, content: bytes, options: Mapping[str, str], outputs: tuple[str, ...], request_id: str
+        self,
+        files: Sequence[bytes],
+        options: Mapping[str, str],
+        outputs: tuple[str, ...],
+        request_id: str,
     ) -> Recognised:
         """Transcribe a recording."""
         if "formats" in options:
@@ -49,7 +54,7 @@ class AudioRecogniser:
             )
         formats = ",".join(name for name in outputs if name in set(Format))
         parsed = Options.parse({**options, "formats": formats})
-        transcription = await self._backend.transcriber.transcribe(io.BytesIO(content), parsed)
+        transcription = await self._backend.transcriber.transcribe(io.BytesIO(files[0]), parsed)
         results = {kind.value: file for kind, file in transcription.files.items()}
         if NOTES in outputs:
             results[NOTES] = await asyncio.to_thread(answer.notes_as_json, transcription.notes)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from services.errors import UnknownOptionError
-from services.music.export import Format, parse_formats
+from services.music.export import Format
 from services.music.rhythm import Quantise
+from services.runtime.options import given, one_of, several_of
 
 OPTION_NAMES: Final = ("instrument", "formats", "tempo", "quantise")
 INSTRUMENTS: Final = ("piano",)
@@ -40,26 +41,15 @@ class Options:
         Raises:
             UnknownOptionError: a name or a value that does not exist.
         """
-        for name in texts:
-            if name not in OPTION_NAMES:
-                raise UnknownOptionError(
-                    f"There is no option {name!r}.", remedy=f"The options are: {', '.join(OPTION_NAMES)}."
-                )
-        given = {name: text.strip() for name, text in texts.items() if text.strip()}
+        said = given(texts, OPTION_NAMES)
         return cls(
-            instrument=_one_of("instrument", given.get("instrument", "piano"), INSTRUMENTS),
-            formats=parse_formats(given.get("formats", "")),
-            tempo_bpm=_bpm(given["tempo"]) if "tempo" in given else None,
+            instrument=one_of("instrument", said.get("instrument", "piano"), INSTRUMENTS),
+            formats=tuple(map(Format, several_of(said.get("formats", ""), tuple(Format)))),
+            tempo_bpm=_bpm(said["tempo"]) if "tempo" in said else None,
             quantise=Quantise(
-                _one_of("quantise", given.get("quantise", "auto"), tuple(q.value for q in Quantise))
+                one_of("quantise", said.get("quantise", "auto"), tuple(q.value for q in Quantise))
             ),
         )
-
-
-def _one_of(name: str, text: str, known: tuple[str, ...]) -> str:
-    if text.lower() not in known:
-        raise UnknownOptionError(f"{name} cannot be {text!r}.", remedy=f"Choose one of: {', '.join(known)}.")
-    return text.lower()
 
 
 def _bpm(text: str) -> float:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +23,7 @@ from services.music.notate import NotationOptions
 from services.music.notes import Note
 from services.music.score import Key, Metre, Tempo
 from services.runtime.processes import Processes
-
-R = TypeVar("R")
+from services.runtime.work import in_thread, timed
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +96,14 @@ class Transcriber:
         cancelled = threading.Event()
         # Asked first: without a model there is no use in decoding.
         version = (await self.piano.versions())[-1]
-        with _timed(timings_s, "decode"):
+        with timed(timings_s, "decode"):
             work = partial(decode, source, max_audio_s=self._max_audio_s, cancelled=cancelled.is_set)
-            recording = await self._in_thread(work, cancelled)
-        with _timed(timings_s, "model"):
+            recording = await in_thread(self._threads, work, cancelled)
+        with timed(timings_s, "model"):
             posteriors = await self.piano.posteriors(recording.samples, version)
-        with _timed(timings_s, "notes"):
+        with timed(timings_s, "notes"):
             hear = partial(_hear, recording, posteriors, self.piano.thresholds)
-            notes, measured = await self._in_thread(hear, cancelled)
+            notes, measured = await in_thread(self._threads, hear, cancelled)
         duration_s = recording.duration_s
         del recording, posteriors
         written = await self._processes.run(
@@ -130,16 +126,6 @@ class Transcriber:
             timings_s=timings_s,
         )
 
-    async def _in_thread(self, work: Callable[[], R], cancelled: threading.Event) -> R:
-        """Do the work in a thread; it has ended when this returns or raises."""
-        call = asyncio.get_running_loop().run_in_executor(self._threads, work)
-        try:
-            return await asyncio.shield(call)
-        except asyncio.CancelledError:
-            cancelled.set()
-            await asyncio.wait((call,))
-            raise
-
     def close(self) -> None:
         """Give the threads back."""
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -150,10 +136,3 @@ def _hear(
 ) -> tuple[tuple[Note, ...], profile.Profile]:
     notes = tuple(find_notes(posteriors, thresholds))
     return notes, profile.measure(recording, notes)
-
-
-@contextmanager
-def _timed(timings_s: dict[str, float], stage: str) -> Iterator[None]:
-    started = time.perf_counter()
-    yield
-    timings_s[stage] = time.perf_counter() - started

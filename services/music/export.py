@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final
 
-from services.errors import UnknownOptionError
 from services.music.engraving import engrave
 from services.music.midi import write_midi
 from services.music.musicxml import write_musicxml
@@ -45,22 +44,6 @@ MEDIA_TYPE: Final = {
     Format.JSON: "application/json",
     Format.CSV: "text/csv; charset=utf-8",
 }
-
-
-def parse_formats(text: str) -> tuple[Format, ...]:
-    """The formats in a comma-separated list, each once, in the order given; none for an empty text.
-
-    Raises:
-        UnknownOptionError: a name is not a format's.
-    """
-    names = [name.strip().lower() for name in text.split(",") if name.strip()]
-    known = {str(each) for each in Format}
-    for name in names:
-        if name not in known:
-            raise UnknownOptionError(
-                f"There is no format '{name[:40]}'.", remedy=f"Ask for any of: {', '.join(Format)}."
-            )
-    return tuple(dict.fromkeys(Format(name) for name in names))
 
 
 def export(notes: Sequence[Note], score: Score, formats: Sequence[Format]) -> dict[Format, bytes]:

@@ -1,4 +1,4 @@
-"""The edge of a service's HTTP API: request ids, problem documents, metrics, and uploads with a limit."""
+"""The edge of a service's HTTP API: request ids, problem documents and metrics."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 
-from starlette.datastructures import FormData, MutableHeaders, UploadFile
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Match, Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.errors import CopyistError, InputError, TooLargeError
+from services.errors import CopyistError
 from services.runtime import metrics, problems
 from services.runtime.request_ids import request_id_from
 
@@ -28,9 +27,6 @@ log = logging.getLogger("copyist.requests")
 REQUEST_ID_HEADER: Final = "X-Request-Id"
 #: nginx's status for a client that left; nobody reads it but the metrics and the log.
 CLIENT_CLOSED_REQUEST: Final = 499
-#: Room for the other fields and the frame of a multipart upload.
-_FORM_BYTES: Final = 1 << 16
-_MAX_FIELDS: Final = 20
 #: Asked every few seconds by Kubernetes and Prometheus.
 _UNLOGGED: Final = ("/livez", "/readyz", "/metrics")
 #: Seconds in which the rest of a refused upload is taken in and thrown away, so that the answer arrives: a
@@ -156,60 +152,6 @@ def _template(router: Router, scope: Scope) -> str:
 def request_id(request: Request) -> str:
     """Tell the id of a request that came through the `Edge`."""
     return str(request.state.request_id)
-
-
-async def read_form(request: Request, *, max_upload_bytes: int) -> FormData:
-    """Read a multipart form with at most one file, on disk beyond 1 MB; the caller must close it.
-
-    Raises:
-        TooLargeError: as soon as the body is known to exceed the limit, without reading the rest.
-        InputError: not a well-formed multipart form.
-    """
-    content_type = request.headers.get("Content-Type", "")
-    if not content_type.startswith("multipart/form-data"):
-        raise InputError(
-            f"The request's body is {content_type or 'of no stated type'}, not multipart/form-data.",
-            remedy="Send the file as a form, for instance with `curl -F file=@recording.mp3 URL`.",
-        )
-    announced = request.headers.get("Content-Length", "")
-    if announced.isdigit() and int(announced) > max_upload_bytes + _FORM_BYTES:
-        raise _too_large(max_upload_bytes)
-    limited = Request(request.scope, _Limited(request.receive, max_upload_bytes))
-    try:
-        form = await limited.form(max_files=1, max_fields=_MAX_FIELDS, max_part_size=_FORM_BYTES)
-    except (HTTPException, MultiPartException) as error:
-        reason = error.detail if isinstance(error, HTTPException) else error.message
-        raise InputError(
-            f"The form cannot be read: {reason}",
-            remedy="Send one file and at most the documented fields, as multipart/form-data.",
-        ) from None
-    if any(isinstance(item, UploadFile) and (item.size or 0) > max_upload_bytes for item in form.values()):
-        await form.close()
-        raise _too_large(max_upload_bytes)
-    return form
-
-
-def _too_large(max_upload_bytes: int) -> TooLargeError:
-    return TooLargeError(
-        f"The upload is larger than the limit of {max_upload_bytes} bytes (COPYIST_MAX_UPLOAD_BYTES).",
-        remedy="Compress the recording (flac, ogg or mp3) or cut it into parts, and send them one by one.",
-    )
-
-
-class _Limited:
-    """Receives a body, and refuses it once it is larger than the limit."""
-
-    def __init__(self, receive: Receive, max_upload_bytes: int) -> None:
-        self.receive = receive
-        self.max_upload_bytes = max_upload_bytes
-        self.received = 0
-
-    async def __call__(self) -> Message:
-        message = await self.receive()
-        self.received += len(message.get("body", b""))
-        if self.received > self.max_upload_bytes + _FORM_BYTES:
-            raise _too_large(self.max_upload_bytes)
-        return message
 
 
 async def while_connected(request: Request, work: Coroutine[Any, Any, R]) -> R:

@@ -1,7 +1,7 @@
 """The Open Inference Protocol, spoken by a service of ours.
 
 So `tritonclient.grpc`, or any other client of that protocol, can call a service as it would call a model
-on Triton: the file and the options go in as tensors of one element, the results come out as such. What
+on Triton: the files are the elements of one tensor, options and results are tensors of one element. What
 is served is a `Recogniser`; nothing here knows of audio or pages.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn, Protocol
 
@@ -36,28 +36,34 @@ class Recognised:
 
 
 class Recogniser(Protocol):
-    """Something that takes a file and options and gives named files back.
+    """Something that takes files and options and gives named files back.
 
     Attributes:
         name: the model's name on the wire, such as `amt`.
         options: names of the options.
         outputs: names of all outputs.
         default_outputs: those given when none is asked for.
+        max_files: how many files one call may bring.
     """
 
     name: str
     options: tuple[str, ...]
     outputs: tuple[str, ...]
     default_outputs: tuple[str, ...]
+    max_files: int
 
     async def versions(self) -> tuple[str, ...]:
         """List the versions that are ready; raises ModelUnavailableError where there is none."""
         ...
 
     async def recognise(
-        self, content: bytes, options: Mapping[str, str], outputs: tuple[str, ...], request_id: str
+        self,
+        files: Sequence[bytes],
+        options: Mapping[str, str],
+        outputs: tuple[str, ...],
+        request_id: str,
     ) -> Recognised:
-        """Recognise one file."""
+        """Recognise what one or more files hold together."""
         ...
 
 
@@ -93,21 +99,24 @@ class InferenceService(GRPCInferenceServiceServicer):  # type: ignore[misc]
             answer = pb.ModelMetadataResponse(
                 name=self._recogniser.name, platform=PLATFORM, versions=await self._recogniser.versions()
             )
-            for name in (FILE_INPUT, *self._recogniser.options):
+            answer.inputs.add(
+                name=FILE_INPUT, datatype="BYTES", shape=[-1 if self._recogniser.max_files > 1 else 1]
+            )
+            for name in self._recogniser.options:
                 answer.inputs.add(name=name, datatype="BYTES", shape=[1])
             for name in self._recogniser.outputs:
                 answer.outputs.add(name=name, datatype="BYTES", shape=[1])
             return answer
 
     async def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802
-        """Recognise a file."""
+        """Recognise the files of one call."""
         call = _Call(self._recogniser.name, context, "ModelInfer", request.id)
         async with call.answering():
             self._check_name(request.model_name)
             await self._check_version(request.model_version)
-            content, options = self._inputs(request)
+            files, options = self._inputs(request)
             wanted = self._wanted(request)
-            recognised = await self._recogniser.recognise(content, options, wanted, call.request_id)
+            recognised = await self._recogniser.recognise(files, options, wanted, call.request_id)
             answer = pb.ModelInferResponse(
                 model_name=self._recogniser.name, model_version=recognised.version, id=request.id
             )
@@ -137,27 +146,33 @@ class InferenceService(GRPCInferenceServiceServicer):  # type: ignore[misc]
                 remedy=f"Leave the version out, or ask for {newest!r}.",
             )
 
-    def _inputs(self, request: Any) -> tuple[bytes, dict[str, str]]:
+    def _inputs(self, request: Any) -> tuple[tuple[bytes, ...], dict[str, str]]:
         values = {name: tensors.parameter_text(parameter) for name, parameter in request.parameters.items()}
-        content: bytes | None = None
+        files: tuple[bytes, ...] = ()
         for index, tensor in enumerate(request.inputs):
-            value = tensors.only_element(request, index)
             if tensor.name == FILE_INPUT:
-                content = value if isinstance(value, bytes) else None
-            else:
-                values[tensor.name] = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
-        if content is None:
+                files = tensors.all_elements(request, index)
+                continue
+            value = tensors.only_element(request, index)
+            values[tensor.name] = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+        self._check_files(files)
+        return files, values
+
+    def _check_files(self, files: tuple[bytes, ...]) -> None:
+        most = self._recogniser.max_files
+        if not 1 <= len(files) <= most:
             raise InputError(
-                f"The request has no input {FILE_INPUT!r} of type BYTES.",
-                remedy="Send the file's bytes as one BYTES element of shape [1].",
+                f"The request has no input {FILE_INPUT!r} of type BYTES."
+                if not files
+                else f"The input {FILE_INPUT!r} has {len(files)} elements; the limit is {most}.",
+                remedy="Send each file's bytes as one BYTES element.",
             )
-        if len(content) > self._max_upload_bytes:
+        if sum(map(len, files)) > self._max_upload_bytes:
             raise TooLargeError(
-                f"The file is larger than the limit of {self._max_upload_bytes} bytes "
+                f"The upload is larger than the limit of {self._max_upload_bytes} bytes "
                 "(COPYIST_MAX_UPLOAD_BYTES).",
                 remedy="Compress it or cut it into parts, and send them one by one.",
             )
-        return content, values
 
     def _wanted(self, request: Any) -> tuple[str, ...]:
         wanted = tuple(dict.fromkeys(output.name for output in request.outputs))

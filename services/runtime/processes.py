@@ -61,7 +61,7 @@ class Processes:
             raise TimedOutError(
                 f"Writing the score took longer than the limit of {self._max_s:g} s "
                 "(COPYIST_MAX_ENGRAVING_S).",
-                remedy="Ask for fewer formats (PDF and SVG take the longest) or send a shorter recording.",
+                remedy="Ask for fewer formats (PDF and SVG take the longest) or send less at once.",
             ) from None
         except BrokenProcessPool:
             process = self._replaced(process)

@@ -1,4 +1,4 @@
-"""Tensors of one element in the messages of the Open Inference Protocol."""
+"""Tensors of few elements in the messages of the Open Inference Protocol."""
 
 from __future__ import annotations
 
@@ -37,6 +37,25 @@ def only_element(request: Any, index: int) -> bytes | str:
         f"The input {tensor.name!r} is not one element of a known type.",
         remedy=f"Send one element of one of these types: {kinds}.",
     )
+
+
+def all_elements(request: Any, index: int) -> tuple[bytes, ...]:
+    """Read all elements of an input of type BYTES."""
+    tensor = request.inputs[index]
+    if tensor.datatype == "BYTES" and not request.raw_input_contents:
+        return tuple(tensor.contents.bytes_contents)
+    raw = request.raw_input_contents[index] if index < len(request.raw_input_contents) else b""
+    elements, start = [], 0
+    while tensor.datatype == "BYTES" and start + 4 <= len(raw):
+        end = start + 4 + int.from_bytes(raw[start : start + 4], "little")
+        elements.append(bytes(raw[start + 4 : end]))
+        start = end
+    if not elements or start != len(raw):
+        raise InputError(
+            f"The input {tensor.name!r} does not hold elements of type BYTES.",
+            remedy="Send each file as one element: its length (4 bytes, little-endian), then its bytes.",
+        )
+    return tuple(elements)
 
 
 def one_element(content: bytes) -> bytes:

@@ -8,10 +8,11 @@ import zipfile
 
 import pytest
 
-from services.amt.answer import as_json, as_zip, notes_as_json, stem_of
+from services.amt.answer import as_json, as_zip, notes_as_json
 from services.amt.transcriber import Transcription
 from services.music.export import Format
 from services.music.notes import Note
+from services.runtime.answers import stem_of
 
 
 @pytest.mark.parametrize(
@@ -29,7 +30,7 @@ from services.music.notes import Note
     ],
 )
 def test_stems_are_never_paths(filename: str, stem: str) -> None:
-    assert stem_of(filename) == stem
+    assert stem_of(filename, "recording") == stem
 
 
 def _transcription(notes: int, files: dict[Format, bytes]) -> Transcription:

@@ -9,23 +9,10 @@ import json
 import pytest
 from lxml import etree
 
-from services.errors import UnknownOptionError
-from services.music.export import FILE_SUFFIX, MEDIA_TYPE, Format, export, parse_formats
+from services.music.export import FILE_SUFFIX, MEDIA_TYPE, Format, export
 from services.music.notate import notate
 from services.music.notes import Note
 from tests.music.examples import waltz
-
-
-def test_formats_are_parsed_in_order_and_once() -> None:
-    assert parse_formats(" PDF,midi , pdf,") == (Format.PDF, Format.MIDI)
-    assert parse_formats("") == ()
-
-
-def test_unknown_format_is_refused_with_those_there_are() -> None:
-    with pytest.raises(UnknownOptionError) as caught:
-        parse_formats("midi,docx")
-    assert "docx" in caught.value.detail
-    assert "musicxml" in caught.value.remedy
 
 
 def test_every_format_has_suffix_and_media_type() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import grpc
@@ -27,6 +27,7 @@ class Echo:
     options: tuple[str, ...] = ("colour",)
     outputs: tuple[str, ...] = ("copy", "options")
     default_outputs: tuple[str, ...] = ("copy",)
+    max_files = 2
 
     def __init__(self) -> None:
         self.failure: Exception | None = None
@@ -41,7 +42,7 @@ class Echo:
         return ("3", "4")
 
     async def recognise(
-        self, content: bytes, options: Mapping[str, str], outputs: tuple[str, ...], request_id: str
+        self, files: Sequence[bytes], options: Mapping[str, str], outputs: tuple[str, ...], request_id: str
     ) -> Recognised:
         self.begun.set()
         try:
@@ -51,7 +52,7 @@ class Echo:
             self.ended.set()
         if self.failure:
             raise self.failure
-        return Recognised({"copy": content, "options": repr(dict(options)).encode()}, "4")
+        return Recognised({"copy": b"|".join(files), "options": repr(dict(options)).encode()}, "4")
 
 
 @pytest.fixture
@@ -66,6 +67,17 @@ async def address(echo: Echo, unused_tcp_port: int) -> AsyncIterator[str]:
     await server.start()
     yield address
     await server.stop(0)
+
+
+def _files(*contents: bytes, raw: bool = False) -> pb.ModelInferRequest:
+    request = pb.ModelInferRequest(model_name="echo")
+    tensor = request.inputs.add(name="file", datatype="BYTES", shape=[len(contents)])
+    if raw:
+        framed = (len(content).to_bytes(4, "little") + content for content in contents)
+        request.raw_input_contents.append(b"".join(framed))
+    else:
+        tensor.contents.bytes_contents.extend(contents)
+    return request
 
 
 def _request(content: bytes = b"abc", **members: Any) -> pb.ModelInferRequest:
@@ -119,10 +131,19 @@ async def test_a_fault_tells_nothing_of_its_inside(address: str, echo: Echo) -> 
     assert "secret" not in (error.details() or "")
 
 
+@pytest.mark.parametrize("raw", [False, True])
+async def test_several_files_come_as_elements_of_one_tensor(address: str, raw: bool) -> None:
+    async with grpc.aio.insecure_channel(address) as channel:
+        answer = await GRPCInferenceServiceStub(channel).ModelInfer(_files(b"one", b"two", raw=raw))
+    assert answer.raw_output_contents[0][4:] == b"one|two"
+
+
 @pytest.mark.parametrize(
     ("request_", "words"),
     [
         (_request(bytes(LIMIT + 1)), "limit of 1000 bytes"),
+        (_files(bytes(LIMIT), b"1"), "limit of 1000 bytes"),
+        (_files(b"1", b"2", b"3"), "has 3 elements; the limit is 2"),
         (_request(model_version="3"), "ask for '4'"),
         (_request(outputs=[{"name": "nothing"}]), "The outputs are: copy, options"),
         (pb.ModelInferRequest(model_name="echo"), "no input 'file'"),

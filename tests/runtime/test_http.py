@@ -14,9 +14,11 @@ from starlette.types import Message, Receive, Scope, Send
 
 from services.errors import ModelUnavailableError, OverloadedError
 from services.runtime import metrics
-from services.runtime.http import Edge, read_form, request_id, while_connected
+from services.runtime.forms import UploadKind, read_form
+from services.runtime.http import Edge, request_id, while_connected
 
 LIMIT = 1 << 20
+KIND = UploadKind("recording", "waltz.wav", max_files=1, when_too_large="Compress it.")
 
 
 async def _hello(request: Request) -> Response:
@@ -37,7 +39,7 @@ async def _full(request: Request) -> Response:
 
 async def _upload(request: Request) -> Response:
     async with asyncio.timeout(5):
-        form = await read_form(request, max_upload_bytes=LIMIT)
+        form = await read_form(request, KIND, max_upload_bytes=LIMIT)
     size = form["file"].size  # type: ignore[union-attr]
     await form.close()
     return PlainTextResponse(str(size))

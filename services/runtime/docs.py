@@ -1,4 +1,4 @@
-"""The documentation page at /docs: Swagger UI over the OpenAPI description."""
+"""The documentation page at /docs: Swagger UI over a service's OpenAPI description."""
 
 from __future__ import annotations
 
@@ -7,23 +7,28 @@ from typing import Final
 
 from starlette.staticfiles import StaticFiles
 
-PAGE: Final = """<!doctype html>
+_PAGE: Final = """<!doctype html>
 <html lang="en">
 <head>
   <meta charset="utf-8">
   <meta name="viewport" content="width=device-width, initial-scale=1">
-  <title>Copyist: transcription API</title>
+  <title>Copyist: {title} API</title>
   <link rel="stylesheet" href="docs/assets/swagger-ui.css">
 </head>
 <body>
   <div id="swagger-ui"></div>
   <script src="docs/assets/swagger-ui-bundle.js"></script>
   <script>
-    SwaggerUIBundle({ url: "docs/openapi.json", dom_id: "#swagger-ui", deepLinking: true });
+    SwaggerUIBundle({{ url: "docs/openapi.json", dom_id: "#swagger-ui", deepLinking: true }});
   </script>
 </body>
 </html>
 """
+
+
+def page(title: str) -> str:
+    """Write the page of a service whose API is called `title`."""
+    return _PAGE.format(title=title)
 
 
 def assets() -> StaticFiles:

@@ -1,0 +1,70 @@
+"""Files in an answer: their names, how JSON lists them, and the zip that holds them all."""
+
+from __future__ import annotations
+
+import base64
+import io
+import zipfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any, Final
+
+JSON: Final = "application/json"
+ZIP: Final = "application/zip"
+
+_LONGEST_STEM: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerFile:
+    """A file that was asked for.
+
+    Attributes:
+        name: with its suffix, never a path.
+        format: as it was asked for.
+        media_type: of its content.
+        content: its bytes.
+    """
+
+    name: str
+    format: str
+    media_type: str
+    content: bytes
+
+
+def stem_of(filename: str, otherwise: str) -> str:
+    """Take from an upload's name what the files of the answer are called by; never a path."""
+    stem = PurePath(filename.replace("\\", "/").replace("\0", "")).stem
+    printable = "".join(c for c in stem if c.isprintable()).strip(" .")
+    return printable[:_LONGEST_STEM] or otherwise
+
+
+def listed(files: Sequence[AnswerFile], *, by_name: bool) -> list[dict[str, Any]]:
+    """List files for JSON, each with its content as a data URI, or with its name in the zip."""
+    return [
+        {
+            "name": file.name,
+            "format": file.format,
+            "media_type": file.media_type,
+            "size": len(file.content),
+            "href": file.name if by_name else _data_uri(file),
+        }
+        for file in files
+    ]
+
+
+def _data_uri(file: AnswerFile) -> str:
+    return f"data:{file.media_type.replace(' ', '')};base64,{base64.b64encode(file.content).decode()}"
+
+
+def zipped(files: Sequence[AnswerFile], answer: Iterable[bytes], stem: str) -> bytes:
+    """Write a zip of the files and of the JSON answer, `stem.json` unless a file is called so."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in files:
+            archive.writestr(file.name, file.content)
+        taken = {file.name for file in files}
+        name = f"{stem}.json" if f"{stem}.json" not in taken else f"{stem}.answer.json"
+        archive.writestr(name, b"".join(answer))
+    return buffer.getvalue()

@@ -1,0 +1,89 @@
+"""A model as a service sees it: its card, and the versions of it that the model server has ready."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.errors import ModelUnavailableError, OverloadedError
+from services.runtime.cards import read_card
+from services.runtime.contract import ModelContract
+
+#: A model server that takes longer to say what it has is taken to be away.
+ANSWER_WITHIN_S: Final = 4.0
+#: What of a card is told to callers.
+_TOLD: Final = ("sha256", "data", "licence", "measures")
+
+
+class Inference(Protocol):
+    """What is needed of a model server; `services.runtime.triton.TritonClient` is one."""
+
+    async def infer(
+        self, contract: ModelContract, version: str | None, inputs: Mapping[str, NDArray[Any]]
+    ) -> dict[str, NDArray[Any]]:
+        """Run one batch."""
+        ...
+
+    async def versions(self, model: str) -> tuple[str, ...]:
+        """List the versions that are ready."""
+        ...
+
+
+class ServedModel:
+    """A model on a model server."""
+
+    def __init__(self, server: Inference, model_repository: Path, contract: ModelContract) -> None:
+        self.name = contract.model
+        self.card = read_card(model_repository, self.name)
+        self._contract = contract
+        self._server = server
+
+    async def versions(self) -> tuple[str, ...]:
+        """List the versions that are ready, oldest first.
+
+        Raises:
+            ModelUnavailableError: there is no model server, or it has none.
+        """
+        try:
+            versions = await asyncio.wait_for(self._server.versions(self.name), ANSWER_WITHIN_S)
+        except (TimeoutError, OverloadedError):
+            raise ModelUnavailableError(
+                f"The model server does not answer (within {ANSWER_WITHIN_S:g} s).",
+                remedy="Try again in a moment; if it stays so, look into the model server's log.",
+            ) from None
+        if not versions:
+            raise ModelUnavailableError(
+                f"The model server has no version of the model {self.name} ready.",
+                remedy="Try again in a moment; if it stays so, look into the model server's log.",
+            )
+        return tuple(sorted(versions, key=int))
+
+    async def infer(self, version: str, name: str, item: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """Run one item through the model.
+
+        Args:
+            version: which one to ask.
+            name: of the model's only input.
+            item: of the contract's shape, without a batch axis.
+
+        Returns:
+            Each output of the contract for this item.
+
+        Raises:
+            ModelUnavailableError, ModelError, OverloadedError: as the model server's client says.
+        """
+        answer = await self._server.infer(self._contract, version, {name: item[np.newaxis]})
+        return {output: values[0] for output, values in answer.items()}
+
+    async def describe(self) -> list[dict[str, Any]]:
+        """Tell of each version that is ready, and what the card states."""
+        about = {key: self.card[key] for key in _TOLD if key in self.card}
+        return [
+            {"name": self.name, "version": version, "ready": True, "card": about}
+            for version in await self.versions()
+        ]

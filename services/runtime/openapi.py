@@ -1,0 +1,166 @@
+"""The parts of an OpenAPI 3.1 description that are the same for every service."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from services.runtime.problems import MEDIA_TYPE as PROBLEM
+from services.runtime.problems import TYPE_PREFIX
+
+NUMBER: Final = {"type": "number"}
+INTEGER: Final = {"type": "integer"}
+STRING: Final = {"type": "string"}
+SHARE: Final = {"type": "number", "minimum": 0, "maximum": 1}
+
+#: Kinds of problem that any upload may meet.
+UPLOAD_PROBLEMS: Final = (
+    "bad-request",
+    "not-acceptable",
+    "too-large",
+    "unreadable-media",
+    "overloaded",
+    "internal-error",
+    "model-error",
+    "model-unavailable",
+    "timed-out",
+)
+
+
+def description(
+    title: str, about: str, tag: str, paths: Mapping[str, Any], schemas: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Write a service's description: its own paths and schemas, and those that all services have.
+
+    Args:
+        title: what the API is called.
+        about: what it does, in a sentence or two.
+        tag: what its paths are grouped under.
+        paths: the service's own.
+        schemas: the service's own.
+    """
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": f"Copyist: {title}",
+            "version": "1",
+            "description": f"{about} Errors are RFC 9457 problem documents that say what is wrong and what "
+            "to do. Every answer carries an `X-Request-Id`; send one to choose it.",
+        },
+        "paths": {
+            **paths,
+            "/v1/models": {"get": _models(tag)},
+            "/livez": {"get": _probe("Whether the process answers", {})},
+            "/readyz": {
+                "get": _probe("Whether the service could do its work now", problems("model-unavailable"))
+            },
+            "/metrics": {
+                "get": {
+                    "summary": "Metrics for Prometheus",
+                    "tags": ["operation"],
+                    "responses": {"200": _text("Prometheus' text format")},
+                }
+            },
+        },
+        "components": {"schemas": {**schemas, **_SCHEMAS}},
+    }
+
+
+def _models(tag: str) -> dict[str, Any]:
+    return {
+        "summary": "List the models, an entry for each version that is ready",
+        "tags": [tag],
+        "responses": {
+            "200": {
+                "description": "The models",
+                "content": {
+                    "application/json": {
+                        "schema": {
+                            "type": "object",
+                            "required": ["models"],
+                            "properties": {"models": {"type": "array", "items": schema_ref("Model")}},
+                        }
+                    }
+                },
+            },
+            **problems("model-unavailable"),
+        },
+    }
+
+
+def _probe(summary: str, problems: dict[str, Any]) -> dict[str, Any]:
+    return {"summary": summary, "tags": ["operation"], "responses": {"200": _text("Yes"), **problems}}
+
+
+def _text(description: str) -> dict[str, Any]:
+    return {"description": description, "content": {"text/plain": {"schema": STRING}}}
+
+
+def schema_ref(name: str) -> dict[str, Any]:
+    """A reference to a schema of the description."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+_PROBLEMS: Final = {
+    "bad-request": (400, "The form is not as documented."),
+    "not-acceptable": (406, "None of the accepted media types can be given."),
+    "too-large": (413, "The upload exceeds a limit; the detail names it."),
+    "unreadable-media": (422, "The file cannot be read, or an option does not exist."),
+    "overloaded": (429, "The service has no room just now; see `Retry-After`."),
+    "internal-error": (500, "A fault of the service."),
+    "model-error": (502, "The model did not answer as agreed."),
+    "model-unavailable": (503, "The model server is not there for the moment; see `Retry-After`."),
+    "timed-out": (504, "The request took longer than allowed."),
+}
+
+
+def problems(*slugs: str) -> dict[str, Any]:
+    """The responses that stand for kinds of problem."""
+    responses: dict[str, Any] = {}
+    for slug in slugs:
+        status, description = _PROBLEMS[slug]
+        response: dict[str, Any] = {
+            "description": description,
+            "content": {PROBLEM: {"schema": schema_ref("Problem")}},
+        }
+        if status in (429, 503):
+            response["headers"] = {"Retry-After": {"description": "seconds", "schema": INTEGER}}
+        responses[str(status)] = response
+    return responses
+
+
+def object_of(**properties: Any) -> dict[str, Any]:
+    """The schema of an object that has all of these properties."""
+    return {"type": "object", "required": list(properties), "properties": properties}
+
+
+def files() -> dict[str, Any]:
+    """The schema of an answer's list of files."""
+    return {
+        "type": "array",
+        "items": object_of(
+            name=STRING,
+            format=STRING,
+            media_type=STRING,
+            size={"type": "integer", "description": "bytes"},
+            href={"type": "string", "description": "a data: URI; in a zip the file's name"},
+        ),
+    }
+
+
+_SCHEMAS: Final = {
+    "Model": object_of(
+        name=STRING,
+        version=STRING,
+        ready={"type": "boolean"},
+        card={"type": "object", "description": "SHA-256, data, licence and measures, as far as stated"},
+    ),
+    "Problem": object_of(
+        type={"type": "string", "description": f"{TYPE_PREFIX}<kind>"},
+        title=STRING,
+        status=INTEGER,
+        detail={"type": "string", "description": "what was wrong this time"},
+        remedy={"type": "string", "description": "what to do about it"},
+        instance={"type": "string", "description": "the request's id"},
+    ),
+}
