@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import subprocess
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -24,6 +23,7 @@ from pipelines.cache import cache_folder
 from pipelines.evaluation.thresholds import Heard, choose, score_all
 from pipelines.performing.pianos import HELD_OUT, TRAINING_SHARES
 from pipelines.release.export_piano import export, load_network
+from pipelines.release.record import LICENCE, commit
 from pipelines.training.piano.clips import pieces, validation_clips
 from services.amt import profile
 from services.amt.chunks import Stitcher, cut
@@ -36,7 +36,6 @@ DATA = (
     "expression, and random piano textures, played on sampled, sound-font and computed pianos, damaged. "
     "No real recording."
 )
-LICENCE = "Apache-2.0"
 
 
 class ServedModel:
@@ -66,12 +65,6 @@ def reference_profile(
     return profile.reference(measured)
 
 
-def _commit() -> str:
-    """The commit that the recipe lies in."""
-    command = ["git", "rev-parse", "--short=12", "HEAD"]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-
-
 def make_card(checkpoint: Path, model: Path, version: int) -> dict[str, Any]:
     """Measure the exported model and describe it."""
     served = ServedModel(model)
@@ -90,7 +83,7 @@ def make_card(checkpoint: Path, model: Path, version: int) -> dict[str, Any]:
         "hours_of_pieces": len(pieces()) / 60,
         "licence": LICENCE,
         "recipe": {**state["recipe"], "steps_done": state["step"]},
-        "commit": _commit(),
+        "commit": commit(),
         "sha256": hashlib.sha256(model.read_bytes()).hexdigest(),
         "thresholds": asdict(thresholds),
         "measures": measures,

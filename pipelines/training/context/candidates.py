@@ -13,7 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from services.omr.prepare import prepare
+from services.omr.straighten import prepare
 from services.omr.systems import find_systems
 from tqdm import tqdm
 

@@ -1,7 +1,7 @@
 """The `context` network: two bidirectional LSTMs over the candidates of a staff, in reading order.
 
 It starts from what the `symbols` model said of each candidate and learns corrections: every answer is the
-detector's own logits plus what the context adds, so that an untrained network changes little.
+detector's own logits plus what the context adds, so that an untrained network changes nothing.
 
 PyTorch, unlike `symbols`: its LSTM exports to one ONNX operator for each direction, which ONNX Runtime and
 TensorRT run as a whole; a loop over time would cost more than the detector.
@@ -46,7 +46,10 @@ class ContextNetwork(nn.Module):
         self.enter = nn.Sequential(nn.Linear(fields, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU())
         self.lstm = nn.LSTM(width, hidden, num_layers=2, batch_first=True, bidirectional=True, dropout=0.1)
         answers = len(CLASSES) + sum(count for *_, count in CHOICES) + len(FLAGS)
-        self.leave = nn.Sequential(nn.Linear(2 * hidden + width, width), nn.ReLU(), nn.Linear(width, answers))
+        last = nn.Linear(width, answers)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.leave = nn.Sequential(nn.Linear(2 * hidden + width, width), nn.ReLU(), last)
 
     def forward(self, candidates: Tensor) -> dict[str, Tensor]:
         """Logits for every candidate; those of padding mean nothing."""
