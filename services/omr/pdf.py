@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from services.errors import CopyistError, TooLargeError, UnreadableMediaError
 from services.omr import pdf_drawing
-from services.omr.scans import WORKING_PIXELS, WORKING_SIDE
+from services.omr.scans import ONE_LARGE_AT_A_TIME, WORKING_PIXELS, WORKING_SIDE
 
 SIGNATURE: Final = b"%PDF-"
 #: Readers accept the signature anywhere in so many bytes from the start (ISO 32000-1, annex H).
@@ -59,14 +59,16 @@ def draw(path: Path, index: int, *, colour: bool) -> tuple[NDArray[np.uint8], fl
 
 def _answer(what: str, path: Path, *arguments: object) -> tuple[dict[str, Any], memoryview]:
     """Run the program that draws: its line of JSON, and what follows it."""
-    process = subprocess.run(
-        # Isolated: it needs nothing but the installed packages.
-        [sys.executable, "-I", pdf_drawing.__file__, str(path), *map(str, arguments)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        check=False,
-    )
+    # Isolated: it needs nothing but the installed packages.
+    command = [sys.executable, "-I", pdf_drawing.__file__, str(path), *map(str, arguments)]
+    with ONE_LARGE_AT_A_TIME:
+        process = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            check=False,
+        )
     if process.returncode == -signal.SIGALRM:
         raise TooLargeError(
             f"{what} takes longer to draw than the limit of {pdf_drawing.LIMIT_S} s.",

@@ -8,8 +8,9 @@ frequencies of its cosine transform are a smaller picture), the others in bands 
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Final
 
@@ -41,7 +42,15 @@ SEND_IT_WHOLE: Final = (
 )
 SMALLER: Final = "Scan or save it at 300 dpi, in gray or in black and white."
 
+#: Held while something is read that may take much memory for a moment (up to 0.85 GB: a picture of more than
+#: `_LARGE_PIXELS`, any PDF), so that a process does so once at a time, however many requests it serves.
+ONE_LARGE_AT_A_TIME: Final = threading.Lock()
+_LARGE_PIXELS: Final = 20_000_000
 _BAND_PIXELS: Final = 4_000_000
+#: Most scans of a progressive JPEG; encoders make about ten. Each costs a pass over the whole picture, for
+#: however few bytes.
+_MAX_JPEG_SCANS: Final = 100
+_JPEG_START_OF_SCAN: Final = b"\xff\xda"
 _REDUCED_RESOLUTION: Final = 1  # bit of TIFF's tag NewSubfileType: a preview of another frame
 _NEW_SUBFILE_TYPE: Final = 254
 
@@ -70,12 +79,17 @@ def frames_of(path: Path, *, max_frames: int, max_pixels: int) -> tuple[int, ...
         TooLargeError: a picture is larger than `max_pixels`.
     """
     with _opened(path) as image:
+        if image.format == "JPEG":
+            _check_scans(path)
         frames = []
         for frame in range(_frames_at_most(image, max_frames + 1)):
             image.seek(frame)
             if not _is_preview(image):
                 _check_size(image, max_pixels)
                 frames.append(frame)
+        if image.format == "PNG":
+            # Its checksums, without decoding: the decoder itself would make noise of most damage.
+            image.verify()
         return tuple(frames)
 
 
@@ -97,7 +111,8 @@ def read(path: Path, frame: int, *, colour: bool) -> tuple[NDArray[np.uint8], tu
     """
     with _opened(path) as image:
         image.seek(frame)
-        return _decoded(image, colour=colour)
+        with ONE_LARGE_AT_A_TIME if image.width * image.height > _LARGE_PIXELS else nullcontext():
+            return _decoded(image, colour=colour)
 
 
 @contextmanager
@@ -105,7 +120,8 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     """Open a picture, and tell whatever its decoder says of it as an UnreadableMediaError."""
     kind = "picture"
     try:
-        with Image.open(path, formats=list(SIGNATURES)) as image:
+        # Opened by ourselves: a raw TIFF that Pillow opens is mapped into memory, and then turned wrongly.
+        with path.open("rb") as file, Image.open(file, formats=list(SIGNATURES)) as image:
             kind = image.format or kind
             yield image
     except CopyistError:
@@ -151,6 +167,14 @@ def _check_size(image: Image.Image, max_pixels: int) -> None:
             f"The picture has {image.width} x {image.height} px, more than the limit of {WEBP_PIXELS} px for "
             "WebP, which takes more memory to read than other formats.",
             remedy="Send it as PNG or JPEG, or smaller.",
+        )
+
+
+def _check_scans(path: Path) -> None:
+    if path.read_bytes().count(_JPEG_START_OF_SCAN) > _MAX_JPEG_SCANS:
+        raise TooLargeError(
+            f"The JPEG is made of more scans than the limit of {_MAX_JPEG_SCANS}.",
+            remedy="Open it in an image program and save it as PNG.",
         )
 
 

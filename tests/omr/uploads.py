@@ -1,0 +1,108 @@
+"""Uploads, good and bad, made byte by byte: what tests of reading pages send."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+A4_POINTS = (595, 842)
+
+
+def encoded(picture: NDArray[np.generic], kind: str, **options: object) -> bytes:
+    """Write a picture as a file of this kind (Pillow's name of it)."""
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, kind, **options)  # type: ignore[arg-type]
+    return file.getvalue()
+
+
+def tiff_of(pictures: Sequence[Image.Image], **options: object) -> bytes:
+    """Write a TIFF of several pages."""
+    file = io.BytesIO()
+    pictures[0].save(file, "TIFF", save_all=True, append_images=pictures[1:], **options)  # type: ignore[arg-type]
+    return file.getvalue()
+
+
+def png_that_claims(width: int, height: int, rows: int = 0) -> bytes:
+    """Write a black 1-bit PNG whose header claims a size, with so many rows of data."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        )
+
+    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    deflate = zlib.compressobj(9)
+    row = bytes(1 + (width + 7) // 8)
+    data = b"".join(deflate.compress(row) for _ in range(rows)) + deflate.flush()
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+
+
+def pdf_of(
+    contents: Sequence[bytes],
+    *,
+    size: tuple[float, float] = A4_POINTS,
+    encrypt: bool = False,
+    extra: str = "",
+) -> bytes:
+    """Write a PDF with one page for each content stream.
+
+    Args:
+        contents: PDF operators, such as b"0 0 100 100 re f".
+        size: of every page, in points.
+        encrypt: whether it asks for a password (no password opens it).
+        extra: more entries of every page's dictionary, such as "/Rotate 90".
+    """
+    kids = " ".join(f"{3 + 2 * index} 0 R" for index in range(len(contents)))
+    objects = [
+        b"<< /Type /Catalog /Pages 2 0 R >>",
+        f"<< /Type /Pages /Kids [{kids}] /Count {len(contents)} >>",
+    ]
+    for index, content in enumerate(contents):
+        box = f"/MediaBox [0 0 {size[0]} {size[1]}]"
+        objects.append(f"<< /Type /Page /Parent 2 0 R {box} /Contents {4 + 2 * index} 0 R {extra} >>")
+        objects.append(b"<< /Length %d >>\nstream\n" % len(content) + content + b"\nendstream")
+    trailer = f"/Size {len(objects) + 1} /Root 1 0 R"
+    if encrypt:
+        keys = "31" * 32
+        trailer += f" /Encrypt << /Filter /Standard /V 1 /R 2 /O <{keys}> /U <{keys}> /P -4 >>"
+        trailer += f" /ID [<{keys}><{keys}>]"
+    return _pdf_file(objects, trailer)
+
+
+def pdf_with_image(
+    width: int, height: int, data: bytes, *, size: tuple[float, float] = A4_POINTS, entries: str = ""
+) -> bytes:
+    """Write a PDF whose one page is filled by a gray picture; `data` and `entries` say how it is coded."""
+    image = f"<< /Type /XObject /Subtype /Image /Width {width} /Height {height} /ColorSpace /DeviceGray " + (
+        f"/BitsPerComponent 8 {entries} /Length {len(data)} >>\nstream\n"
+    )
+    content = f"{size[0]} 0 0 {size[1]} 0 0 cm /I Do".encode()
+    objects = [
+        b"<< /Type /Catalog /Pages 2 0 R >>",
+        b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+        f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 {size[0]} {size[1]}] /Contents 4 0 R "
+        "/Resources << /XObject << /I 5 0 R >> >> >>",
+        b"<< /Length %d >>\nstream\n" % len(content) + content + b"\nendstream",
+        image.encode() + data + b"\nendstream",
+    ]
+    return _pdf_file(objects, "/Size 6 /Root 1 0 R")
+
+
+def _pdf_file(objects: Sequence[bytes | str], trailer: str) -> bytes:
+    file = bytearray(b"%PDF-1.7\n")
+    offsets = []
+    for number, content in enumerate(objects, start=1):
+        offsets.append(len(file))
+        body = content if isinstance(content, bytes) else content.encode()
+        file += b"%d 0 obj\n" % number + body + b"\nendobj\n"
+    start = len(file)
+    file += b"xref\n0 %d\n0000000000 65535 f \n" % (len(objects) + 1)
+    file += b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
+    file += f"trailer\n<< {trailer} >>\nstartxref\n{start}\n%%EOF\n".encode()
+    return bytes(file)
