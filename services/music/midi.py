@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from services.errors import NotationError
 from services.music.notes import Note
+from services.music.playback import play
 from services.music.score import Key, Metre, Mode, Part, Score, name_at_fifths
 
 _SLOWEST_US: Final = 2**24 - 1
@@ -73,10 +74,26 @@ def write_midi(notes: Sequence[Note], score: Score) -> bytes:
     """
     if any(not 0 <= note.pitch <= 127 for note in notes):
         raise NotationError("A pitch lies outside MIDI's range of 0 to 127.", remedy="Leave such notes out.")
+    return _write(score, _tracks(notes, score))
+
+
+def write_score_midi(score: Score) -> bytes:
+    """A standard MIDI file (format 1) of a score as it stands on the page; repeats are not played out.
+
+    Raises:
+        NotationError: a pitch lies outside MIDI's 0 to 127.
+    """
+    staves = play(score)
+    if any(not 0 <= note.pitch <= 127 for notes in staves.values() for note in notes):
+        raise NotationError("A pitch lies outside MIDI's range of 0 to 127.", remedy="Leave such notes out.")
+    return _write(score, [(_track_name(score, *staff), notes) for staff, notes in staves.items()])
+
+
+def _write(score: Score, tracks: Sequence[tuple[str, list[Note]]]) -> bytes:
     tempo_map = _tempo_map(score)
     file = mido.MidiFile(type=1, ticks_per_beat=tempo_map.ticks_per_quarter)
     file.tracks.append(_conductor_track(score, tempo_map))
-    for channel, (name, members) in enumerate(_tracks(notes, score)):
+    for channel, (name, members) in enumerate(tracks):
         file.tracks.append(_note_track(name, channel, members, tempo_map))
     out = io.BytesIO()
     file.save(file=out)

@@ -45,7 +45,7 @@ _BARLINES: Final = {
     Barline.FINAL: "light-heavy",
     Barline.REPEAT_END: "light-heavy",
 }
-_VOICES_PER_STAFF: Final = 4
+_USUAL_VOICES: Final = 4
 _BEAT_VALUES: Final = note_values(dots=1)
 
 
@@ -83,12 +83,19 @@ def _divisions(part: Part) -> int:
     return lcm(*{d.denominator for d in (*durations, *(event.duration for event in events))})
 
 
+def _voices_per_staff(part: Part) -> int:
+    """How many voice numbers each staff needs, so that no two staves share one."""
+    numbers = (voice.number for measure in part.measures for voice in measure.voices)
+    return max(_USUAL_VOICES, max(numbers, default=1))
+
+
 class _PartWriter:
     """Writes the measures of one part in order; remembers the key and metre that hold."""
 
     def __init__(self, part: Part) -> None:
         self._divisions = _divisions(part)
         self._staves = part.staves
+        self._voices_per_staff = _voices_per_staff(part)
         self._key = Key(0, Mode.MAJOR)
         self._metre = Metre(4, 4)
 
@@ -96,6 +103,10 @@ class _PartWriter:
         """Fill a `measure` element; `tempo` is given for the first measure alone."""
         self._key = measure.key or self._key
         self._metre = measure.metre or self._metre
+        if measure.opens_repeat:
+            barline = etree.SubElement(parent, "barline", location="left")
+            _text(barline, "bar-style", "heavy-light")
+            etree.SubElement(barline, "repeat", direction="forward")
         first = tempo is not None
         at_start = [change for change in measure.clefs if change.onset == 0]
         if first or measure.key or measure.metre or at_start:
@@ -112,6 +123,9 @@ class _PartWriter:
             _text(barline, "bar-style", _BARLINES[measure.barline])
             if measure.barline is Barline.REPEAT_END:
                 etree.SubElement(barline, "repeat", direction="backward")
+
+    def _voice_number(self, voice: Voice) -> int:
+        return (voice.staff - 1) * self._voices_per_staff + voice.number
 
     def _units(self, duration: Fraction) -> int:
         return int(duration * self._divisions)
@@ -168,7 +182,7 @@ class _PartWriter:
         if rest.whole_measure:
             element.set("measure", "yes")
         _text(note, "duration", self._units(rest.duration))
-        _text(note, "voice", _voice_number(voice))
+        _text(note, "voice", self._voice_number(voice))
         if not rest.whole_measure:
             _write_value(note, rest)
         if self._staves > 1:
@@ -189,15 +203,11 @@ class _PartWriter:
             _text(note, "duration", self._units(chord.duration))
         for kind in _ties(head):
             etree.SubElement(note, "tie", type=kind)
-        _text(note, "voice", _voice_number(voice))
+        _text(note, "voice", self._voice_number(voice))
         _write_value(note, chord, sign)
         if self._staves > 1:
             _text(note, "staff", voice.staff)
         return note
-
-
-def _voice_number(voice: Voice) -> int:
-    return (voice.staff - 1) * _VOICES_PER_STAFF + voice.number
 
 
 def _ties(head: Head) -> list[str]:

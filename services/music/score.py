@@ -298,6 +298,7 @@ class Measure:
         clefs: clefs, where they begin or change here.
         barline: the line at its end.
         pickup: whether it is shorter than its metre because the music begins inside it.
+        opens_repeat: whether a repeat begins with it.
     """
 
     number: int
@@ -308,6 +309,7 @@ class Measure:
     clefs: tuple[ClefChange, ...] = ()
     barline: Barline = Barline.REGULAR
     pickup: bool = False
+    opens_repeat: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,7 +96,14 @@ class _Writer:
                 voices = self._voices(system, measure, reading, part, duration, index)
                 changes = clefs.changes(system, measure, reading, part)
                 column.append(
-                    Measure(index + 1, duration, voices, clefs=changes, barline=measure.span.barline)
+                    Measure(
+                        index + 1,
+                        duration,
+                        voices,
+                        clefs=changes,
+                        barline=measure.span.barline,
+                        opens_repeat=measure.span.opens_repeat,
+                    )
                 )
             if key != measure.key:
                 column = [replace(each, key=Key(measure.key, Mode.MAJOR)) for each in column]
