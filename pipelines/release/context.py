@@ -16,9 +16,9 @@ from pipelines.release.record import LICENCE, commit
 from services.omr.contract import CONTEXT
 
 DATA = (
-    "What the `symbols` model finds on pictures of pages that Verovio engraved of OpenScore Lieder and String "
-    "Quartets (CC0), works of music21's corpus and random notation, damaged as by scanners and phones. "
-    "No real scan."
+    "What the `symbols` model finds on pictures of pages that Verovio engraved of OpenScore Lieder and "
+    "String Quartets (CC0), works of music21's corpus and random notation, damaged as by scanners and "
+    "phones. No real scan."
 )
 
 
