@@ -1,0 +1,146 @@
+"""Two ways of having pages read: by the steps in this process, for a quick look, or by the service."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from services.omr.straighten import prepare
+from services.omr.systems import find_systems
+
+from pipelines.cache import cache_folder
+from pipelines.release.served import SymbolsModel
+from services.music.musicxml import write_musicxml
+from services.omr.assembly import RecognisedPage, Recognition, assemble
+from services.omr.contract import SCORE, SYMBOLS
+from services.omr.overlay import overlay_png
+from services.omr.page import PreparedPage
+from services.omr.palette import ColourBy
+from services.omr.steps import TileModel, find_symbols
+from services.omr.symbols import least_scores
+from services.omr.uploads import PageLimits, find_pages, read_page
+from services.runtime.cards import read_card
+from services.triton.environment import REPOSITORY_ROOT
+
+MODEL_REPOSITORY: Final = REPOSITORY_ROOT / "model_repository"
+
+#: Candidates less likely than this are not worth remembering.
+_LEAST_REMEMBERED: Final = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class PageFigures:
+    """What was found on one page.
+
+    Attributes:
+        systems, staves: how many.
+        measures: index in the score of each of its measures.
+        adding_up: how many of these add up.
+        overlay: the coloured page, a PNG.
+    """
+
+    systems: int
+    staves: int
+    measures: tuple[int, ...]
+    adding_up: int
+    overlay: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What was read of one work; `musicxml` is None where no staves were found."""
+
+    musicxml: bytes | None
+    pages: tuple[PageFigures, ...]
+    seconds: float
+
+
+Reader = Callable[[Sequence[Path]], Answer]
+
+
+class RememberedModel:
+    """A `TileModel` that keeps what it has answered, so that steps behind it can be tried again at once.
+
+    Answers lie in the cache under the digest of the model and are dropped when another model comes.
+    """
+
+    def __init__(self, model: TileModel, file: Path) -> None:
+        self._model = model
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+        root = cache_folder("evaluation", "tiles")
+        for stale in root.glob("*/*.npz"):
+            if stale.parent.name != digest:
+                stale.unlink(missing_ok=True)
+        self._folder = cache_folder("evaluation", "tiles", digest)
+
+    def __call__(self, tile: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """Read a tile, or remember what was read of it."""
+        path = self._folder / f"{hashlib.sha256(tile.tobytes()).hexdigest()[:32]}.npz"
+        if path.exists():
+            with np.load(path) as kept:
+                return kept["candidates"], kept["staves"]
+        candidates, staves = self._model(tile)
+        likely = candidates[candidates[:, SCORE] >= _LEAST_REMEMBERED]
+        part = path.with_suffix(".part.npz")
+        np.savez_compressed(part, candidates=likely, staves=staves)
+        part.replace(path)
+        return likely, staves
+
+
+class LocalReader:
+    """Reads pages by the steps in this process."""
+
+    def __init__(self, model: TileModel, least_scores: NDArray[np.float32]) -> None:
+        self._model = model
+        self._least_scores = least_scores
+
+    def __call__(self, files: Sequence[Path]) -> Answer:
+        """Read the pages of one work."""
+        start = time.perf_counter()
+        pictures, pages = [], []
+        for place in find_pages(files, PageLimits()):
+            picture = read_page(place)
+            pictures.append(picture)
+            pages.append(self.look(picture.in_upload_px(prepare(picture.image))))
+        recognition = assemble(pages)
+        musicxml = write_musicxml(recognition.score) if recognition.score else None
+        seconds = time.perf_counter() - start
+        overlays = [
+            overlay_png(picture.image, recognition, index, ColourBy.PITCH)
+            for index, picture in enumerate(pictures)
+        ]
+        return Answer(musicxml, _figures(recognition, overlays), seconds)
+
+    def look(self, page: PreparedPage) -> RecognisedPage:
+        """Find the symbols and systems of a prepared page."""
+        symbols, middle_lines = find_symbols(page, self._model, self._least_scores)
+        return RecognisedPage(page, find_systems(page, middle_lines, symbols), symbols)
+
+
+def local_reader() -> LocalReader:
+    """A reader with the released model."""
+    card = read_card(MODEL_REPOSITORY, SYMBOLS.model)
+    file = MODEL_REPOSITORY / SYMBOLS.model / "1" / "model.onnx"
+    return LocalReader(RememberedModel(SymbolsModel.released(), file), least_scores(card))
+
+
+def _figures(recognition: Recognition, overlays: Sequence[bytes]) -> tuple[PageFigures, ...]:
+    figures = []
+    for page, overlay in zip(recognition.pages, overlays, strict=True):
+        measures = [measure for system in page.systems for measure in system.measures]
+        figures.append(
+            PageFigures(
+                systems=len(page.systems),
+                staves=sum(len(system.staves) for system in page.systems),
+                measures=tuple(measure.index for measure in measures),
+                adding_up=sum(measure.adds_up for measure in measures),
+                overlay=overlay,
+            )
+        )
+    return tuple(figures)
