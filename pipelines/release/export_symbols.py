@@ -1,0 +1,130 @@
+"""From a checkpoint of the `symbols` model to the ONNX file that Triton serves.
+
+The graph holds everything between uint8 tiles and candidates, with the batch as the one dynamic axis. What it
+answers is checked against the network's own answer before it is kept.
+"""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from pipelines.training.symbols.network import SymbolsNetwork
+from pipelines.training.symbols.served import served
+from services.omr.contract import CLASS, SCORE, SYMBOLS, TILE_PX, X, Y
+
+OPSET = 17
+LARGEST_FILE_BYTES = 16 * 2**20
+#: Largest difference allowed in a candidate's field: float sums in another order, in px, shares and logs.
+_TOLERANCE = 5e-3
+#: Peaks below this may come in another order, or not at all: they are noise.
+_LEAST_SCORE = 0.01
+
+
+class Served(nn.Module):
+    """The network as it is served: uint8 [B, TILE_PX, TILE_PX] -> candidates and staves."""
+
+    def __init__(self, network: SymbolsNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, tile: Tensor) -> tuple[Tensor, Tensor]:
+        """Tiles to candidates [B, CANDIDATES, FIELDS] and staves [B, CELLS, CELLS]."""
+        candidates, staves = served(self.network, tile)
+        return candidates, staves
+
+
+def read_checkpoint(checkpoint: Path) -> dict[str, Any]:
+    """What a training run has saved."""
+    state: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=False)
+    return state
+
+
+def load_network(checkpoint: Path) -> SymbolsNetwork:
+    """The averaged network of a training run's checkpoint, on the CPU."""
+    network = SymbolsNetwork()
+    network.set_weights(read_checkpoint(checkpoint)["average"])
+    return network
+
+
+def export(network: SymbolsNetwork, path: Path, tiles: NDArray[np.uint8]) -> float:
+    """Write `network` to `path` as ONNX; what lay there is replaced at once or not at all.
+
+    Args:
+        network: in full precision.
+        path: of the model.
+        tiles: uint8 [2 or more, TILE_PX, TILE_PX] to compare on.
+
+    Returns:
+        the largest difference between ONNX Runtime and torch in any field of a candidate.
+
+    Raises:
+        ValueError: the two differ by more than rounding explains, or the file is too large to ship.
+    """
+    model = Served(network).eval()
+    names = [tensor.name for tensor in (*SYMBOLS.inputs, *SYMBOLS.outputs)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    with torch.no_grad(), warnings.catch_warnings():
+        # The tracer warns of shapes that are in fact constant.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            model,
+            (torch.zeros((2, TILE_PX, TILE_PX), dtype=torch.uint8),),
+            str(partial),
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=names[:1],
+            output_names=names[1:],
+            dynamic_axes={name: {0: "batch"} for name in names},
+        )
+    _optimise(partial)
+    onnx.checker.check_model(str(partial))
+    if partial.stat().st_size > LARGEST_FILE_BYTES:
+        raise ValueError(f"{path} would be larger than {LARGEST_FILE_BYTES} bytes.")
+    difference = _difference(model, partial, tiles)
+    if difference > _TOLERANCE:
+        raise ValueError(f"ONNX Runtime differs from torch by {difference:.4f}.")
+    partial.replace(path)
+    return difference
+
+
+def _optimise(path: Path) -> None:
+    """Fold normalisation into the convolutions, and drop casts that change nothing."""
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.optimized_model_filepath = str(path.with_suffix(".optimised"))
+    onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    path.with_suffix(".optimised").replace(path)
+
+
+def _difference(model: Served, path: Path, tiles: NDArray[np.uint8]) -> float:
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    with torch.inference_mode():
+        ours, lines = (answer.numpy() for answer in model(torch.from_numpy(tiles)))
+    theirs, their_lines = session.run(None, {SYMBOLS.inputs[0].name: tiles})
+    if np.abs(lines.astype(int) - their_lines).max() > 1:
+        raise ValueError("ONNX Runtime and torch see staves differently.")
+    worst = 0.0
+    for each in zip(ours, theirs, strict=True):
+        mine, other = (_in_order(candidates[candidates[:, SCORE] > _LEAST_SCORE]) for candidates in each)
+        if len(mine) != len(other):
+            raise ValueError(f"ONNX Runtime finds {len(other)} symbols where torch finds {len(mine)}.")
+        if len(mine):
+            # Sizes are in px, up to a page's width: their errors are relative.
+            worst = max(worst, float(np.max(np.abs(mine - other) / np.maximum(1, np.abs(mine)))))
+    return worst
+
+
+def _in_order(candidates: NDArray[np.float32]) -> NDArray[np.float32]:
+    """By class and place, as near-equal scores may change places."""
+    keys = np.round(candidates[:, [X, Y, CLASS]]).T
+    return candidates[np.lexsort(keys)]

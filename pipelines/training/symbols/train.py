@@ -1,0 +1,178 @@
+"""Trains the `symbols` model: `python -m pipelines.training.symbols.train` (or `make train-symbols`).
+
+Learns from the pages in the cache (`python -m pipelines.engraving.make`), also from those made meanwhile;
+resumes from the last checkpoint; shows losses, scores on pages of other scores (`validation.csv`) and their
+curves (`curves.png`) as it goes. The loop is torch's; network and losses are Keras' operations.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+
+from pipelines.cache import cache_folder
+from pipelines.training.symbols.curves import draw_curves
+from pipelines.training.symbols.losses import WEIGHTS, losses, total
+from pipelines.training.symbols.network import SymbolsNetwork, by_cell
+from pipelines.training.symbols.recipe import Recipe
+from pipelines.training.symbols.shelf import Batch, Batches
+from pipelines.training.symbols.targets import POINT
+from pipelines.training.symbols.tiles import Tile
+from pipelines.training.symbols.validation import validate, validation_tiles
+
+VALIDATION_TILES = 128
+
+
+class Trainer:
+    """One training run: its network, its moving average, its optimiser and where it stands."""
+
+    def __init__(self, recipe: Recipe, folder: Path, pages: Path) -> None:
+        self.recipe = recipe
+        self.folder = folder
+        self.pages = pages
+        torch.manual_seed(recipe.seed)
+        self.network = SymbolsNetwork(policy="mixed_bfloat16")
+        self.average = SymbolsNetwork()
+        self.average.set_weights(self.network.get_weights())
+        self.device = self.network.weights[0].value.device
+        self.optimiser = torch.optim.AdamW(self._groups(), betas=(0.9, 0.99), fused=True)
+        self.step = 0
+        self.seconds = 0.0
+        self._tiles: list[Tile] = []
+        if self.checkpoint.exists():
+            self._resume()
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where the run stands."""
+        return self.folder / "last.ckpt"
+
+    def _groups(self) -> list[dict[str, object]]:
+        """Kernels, which decay, and norms and biases, which do not."""
+        weights = [weight.value for weight in self.network.trainable_weights]
+        kernels = [weight for weight in weights if weight.ndim > 1]
+        others = [weight for weight in weights if weight.ndim <= 1]
+        decay = self.recipe.weight_decay
+        return [{"params": kernels, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
+
+    def run(self) -> None:
+        """Train to the recipe's number of steps."""
+        batches = Batches(self.pages / "train", self.recipe, skip=self.step)
+        stream = iter(DataLoader(batches, batch_size=None, num_workers=self.recipe.workers))
+        recent: list[dict[str, float]] = []
+        began = time.monotonic() - self.seconds
+        saved = validated = self.seconds
+        while self.step < self.recipe.steps:
+            recent.append(self._learn(next(stream)))
+            self.step += 1
+            self.seconds = time.monotonic() - began
+            if self.step % self.recipe.report_every == 0:
+                self._report(recent)
+                recent.clear()
+            last = self.step == self.recipe.steps
+            if self.seconds - saved > self.recipe.save_every_s or last:
+                self._save()
+                saved = self.seconds
+            if self.seconds - validated > self.recipe.validate_every_s or last:
+                self._validate()
+                validated = self.seconds
+
+    def _learn(self, batch: Batch) -> dict[str, float]:
+        rate = self.recipe.rate_at(self.step)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        batch = {name: values.to(self.device) for name, values in batch.items()}
+        maps, features = self.network(batch["tile"], training=True)
+        read = self.network.reader(by_cell(features)[batch["read"]])
+        points = {name: batch[name] for name in POINT.names}
+        found = losses(maps, read, batch["absence"], batch["staves"], points)
+        self.optimiser.zero_grad(set_to_none=True)
+        total(found).backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip_norm)
+        # A step that has gone wrong is left out rather than followed.
+        if bool(torch.isfinite(norm)):
+            self.optimiser.step()
+        self._follow()
+        return {name: float(loss.detach()) for name, loss in found.items()}
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        """Let the moving average follow the network, faster in the first steps."""
+        keep = min(self.recipe.average, 1 - 1 / (self.step / 5 + 1))
+        ours = [weight.value for weight in self.average.weights]
+        theirs = [weight.value for weight in self.network.weights]
+        torch._foreach_lerp_(ours, theirs, 1 - keep)
+
+    def _report(self, recent: list[dict[str, float]]) -> None:
+        means = {name: float(np.mean([each[name] for each in recent])) for name in WEIGHTS}
+        pace = self.seconds / self.step
+        left_min = (self.recipe.steps - self.step) * pace / 60
+        named = "  ".join(f"{name} {loss:.3f}" for name, loss in means.items())
+        print(f"step {self.step}  {pace:.3f} s/step  {left_min:.0f} min left  {named}", flush=True)
+        _append(self.folder / "losses.csv", {"step": self.step, **means})
+
+    def _validate(self) -> None:
+        if not self._tiles:
+            self._tiles = validation_tiles(self.pages / "validation", VALIDATION_TILES, self.recipe.tile_px)
+        scores = asdict(validate(self.average, self._tiles))
+        by_class = scores.pop("by_class")
+        row = {"step": self.step, **{name: round(score, 4) for name, score in scores.items()}}
+        _append(self.folder / "validation.csv", row)
+        print("other scores  " + "  ".join(f"{name} {score}" for name, score in row.items()), flush=True)
+        print(json.dumps(dict(sorted(by_class.items(), key=lambda each: each[1]))), flush=True)
+        draw_curves(self.folder)
+
+    def _save(self) -> None:
+        state = {
+            "recipe": asdict(self.recipe),
+            "step": self.step,
+            "seconds": self.seconds,
+            "network": self.network.get_weights(),
+            "average": self.average.get_weights(),
+            "optimiser": self.optimiser.state_dict(),
+        }
+        partial = self.checkpoint.with_suffix(".partial")
+        torch.save(state, partial)
+        partial.rename(self.checkpoint)
+
+    def _resume(self) -> None:
+        # Ours, and it holds numpy arrays.
+        state = torch.load(self.checkpoint, map_location=self.device, weights_only=False)
+        self.network.set_weights(state["network"])
+        self.average.set_weights(state["average"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.step, self.seconds = state["step"], state["seconds"]
+        print(f"resuming at step {self.step}", flush=True)
+
+
+def _append(path: Path, row: dict[str, float]) -> None:
+    fresh = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, list(row))
+        if fresh:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def main() -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--run", default="symbols", help="name of the run; its folder is in the cache")
+    parser.add_argument("--steps", type=int, default=Recipe.steps)
+    args = parser.parse_args()
+    recipe = Recipe(steps=args.steps)
+    folder = cache_folder("runs", args.run)
+    (folder / "recipe.json").write_text(json.dumps(asdict(recipe), indent=2))
+    Trainer(recipe, folder, cache_folder("pages")).run()
+
+
+if __name__ == "__main__":
+    main()
