@@ -111,12 +111,17 @@ def _worn(random: np.random.Generator, ink: Ink) -> Ink:
     return ink
 
 
+def _roughness(random: np.random.Generator) -> float:
+    """How much of the noise that there can be: mostly little, as libraries' scans are."""
+    return random.uniform(0.5, 1.0) if _chance(random, 0.3) else random.uniform(0, 0.35)
+
+
 def _thresholded(random: np.random.Generator, ink: Ink) -> Ink:
     """Black or white, as old scans are, at a level that most staff lines survive; with specks and holes."""
     side = len(ink)
     typical = float(np.median(ink[ink > _TRACE])) if np.any(ink > _TRACE) else 1.0
     level = typical * random.uniform(0.4, 1.1)
-    rough = random.uniform(0.5, 1.0) if _chance(random, 0.3) else random.uniform(0, 0.35)
+    rough = _roughness(random)
     for grains, strength in ((FINE, 0.22), (PAPER, 0.15), (FADING, 0.15), (SHADOW, 0.12)):
         ink = ink + typical * rough * strength * random.random() * noise(random, grains, side)
     black = ink > level
@@ -131,8 +136,9 @@ def _grey(random: np.random.Generator, ink: Ink) -> Ink:
     """A grey scan or photo: contrast, shadow, grain, JPEG."""
     side = len(ink)
     ink = ink * random.uniform(0.5, 1) + random.uniform(0, 0.2)
+    rough = _roughness(random)
     for grains, strength in ((SHADOW, 0.1), (FADING, 0.05), (PAPER, 0.05), (FINE, 0.08)):
-        ink += strength * random.random() * noise(random, grains, side)
+        ink += rough * strength * random.random() * noise(random, grains, side)
     return _jpeg(random, ink) if _chance(random, 0.6) else ink
 
 

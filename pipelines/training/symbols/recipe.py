@@ -36,7 +36,7 @@ class Recipe:
     weight_decay: float = 1e-2
     average: float = 0.998
     clip_norm: float = 5.0
-    clean: float = 0.07
+    clean: float = 0.1
     workers: int = 1
     pages_in_memory: int = 32
     tiles_a_page: int = 16
