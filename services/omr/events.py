@@ -75,7 +75,8 @@ class MeasureReading:
         events: as many as were given, in the same order; None for one that was judged not to be there.
         duration: of the measure, in quarter notes.
         score: log-likelihood of the reading; comparable between readings of the same measure alone.
-        adds_up: whether every voice fills the measure, and the measure lasts as its metre says.
+        adds_up: whether every staff that has events is filled without gap, and the measure lasts as its metre
+            says (or is shorter with good reason: an upbeat, the last one, one that a repeat splits).
     """
 
     events: tuple[PlacedEvent | None, ...]

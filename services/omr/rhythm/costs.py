@@ -1,0 +1,81 @@
+"""What each departure from a plain reading of a measure costs: one place for every weight of the search."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class RhythmCosts:
+    """Costs in nats (negative log-likelihoods), and the shapes of the soft evidence.
+
+    Attributes:
+        value_error: probability that the value read has nothing to do with the print; then any is as likely.
+        dots_error: the same for dots: scans lose dots.
+        tuplet_error: the same for tuplets: most editions leave them unmarked after the first few.
+        flagless_beam: a quarter note or longer under a beam.
+        tuplet_start: a tuplet begins (beside the evidence for or against it).
+        tuplet_again: a further tuplet where the voice, or another voice just then, has the like.
+        tuplet_familiar: a tuplet begins in a measure whose neighbours have the like.
+        tuplet_broken: a tuplet is left, or changes, before its group is whole.
+        figure_denied: a printed figure is not a tuplet's (a fingering, say), over its whole group.
+        figure_absent: a tuplet other than a triplet begins without its figure.
+        silence: time on a staff that nothing fills.
+        voice_stops: a voice stops while another goes on in the same staff.
+        voice_starts: a voice starts in mid-measure beside another in the same staff.
+        voice_starts_first: the same at the measure's start.
+        stem_shared: both of two voices have stems in the same direction.
+        stem_turns: a voice's stem changes direction while another voice sounds in the same staff.
+        whole_rest: a whole rest stands for the whole measure although its staff has more.
+        off_grid: an onset that is no multiple of half of the event's value.
+        beam_ends_off: a beam's last event ends off the eighths.
+        drop: an event that is surely there is taken as not there; less for a doubtful one.
+        short: the measure is shorter than its metre, all voices alike.
+        short_edge: the same for the first and the last measure of a piece.
+        short_split: the same where two measures in a row make one together.
+        long: the measure is longer than its metre.
+        metre_misread: another length than a printed time signature asks for holds while it is in force.
+        together_px, together_width_px: events on different staves this far apart are as likely together as
+            not, and the width of that logistic.
+        together_same_px: the same for events of one staff (displaced heads, dots and rests).
+        displaced: most that two events of one staff that stand side by side can be held apart for.
+        spacing_exponent: distances grow with this power of time.
+        spacing_sigma: spread of the logarithm of distances about that.
+        spacing_most: most that one distance can cost.
+    """
+
+    value_error: float = 0.02
+    dots_error: float = 0.06
+    tuplet_error: float = 0.04
+    flagless_beam: float = 6.0
+    tuplet_start: float = 0.5
+    tuplet_again: float = 0.3
+    tuplet_familiar: float = 1.0
+    tuplet_broken: float = 6.0
+    figure_denied: float = 3.0
+    figure_absent: float = 3.0
+    silence: float = 5.0
+    voice_stops: float = 1.0
+    voice_starts: float = 2.5
+    voice_starts_first: float = 0.3
+    stem_shared: float = 2.5
+    stem_turns: float = 2.0
+    whole_rest: float = 0.5
+    off_grid: float = 0.7
+    beam_ends_off: float = 0.7
+    drop: float = 9.0
+    short: float = 6.0
+    short_edge: float = 2.0
+    short_split: float = 1.5
+    long: float = 7.0
+    metre_misread: float = 8.0
+    together_px: float = 8.5
+    together_width_px: float = 1.0
+    together_same_px: float = 9.0
+    displaced: float = 4.0
+    spacing_exponent: float = 0.5
+    spacing_sigma: float = 0.35
+    spacing_most: float = 2.0
+
+
+DEFAULT_COSTS = RhythmCosts()
