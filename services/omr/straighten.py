@@ -1,0 +1,247 @@
+"""Straightening: a page, however it was scanned or photographed, with its staves level and 10 px a space.
+
+The first step is rigid: quarter turns, tilt and scale, as staff lines show them (`scale`). Then the page is
+bent: combs laid over it (`comb`) tell the slope and the staff space wherever there is a staff, smooth
+surfaces are fitted to both (`warp`), and the page is drawn again, straighter; this a few times, as one page
+may need much bending. Perspective, curl and uneven scanning are all met by the same surfaces. The picture
+is sampled once, at the end, from the original.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from services.omr.comb import Combs, lay_combs, lines_of, peaks
+from services.omr.contract import STAFF_SPACE_PX
+from services.omr.light import even_light
+from services.omr.page import FloatArray, PreparedPage
+from services.omr.scale import find_scale
+from services.omr.warp import Slopes, Surface, fit_surface
+
+Gray = NDArray[np.uint8]
+
+#: Spacing of the map's points, in px of the prepared page.
+GRID_PX: Final = 20
+#: Where nothing tells the staff space: that of a page 120 spaces wide.
+_PAGE_SPACES: Final = 120.0
+#: Combs that fit less well tell nothing of slopes; and those of one staff stand so far apart, in px.
+_LEAST_FIT: Final = 0.8
+_APART_PX: Final = 30.0
+#: A page whose combs are fewer is not bent.
+_LEAST_COMBS: Final = 6
+
+
+@dataclass(frozen=True, slots=True)
+class _Round:
+    """One time of laying combs and bending.
+
+    Attributes:
+        slopes: most slope and step that are tried, y over x.
+        spaces: most deviation of the staff space and step, as shares.
+        stiffness: of the surfaces.
+    """
+
+    slopes: tuple[float, float]
+    spaces: tuple[float, float]
+    stiffness: float
+
+
+_ROUNDS: Final = (
+    _Round((0.09, 0.01), (0.24, 0.06), 1e-4),
+    _Round((0.04, 0.008), (0.1, 0.05), 1e-5),
+    _Round((0.016, 0.004), (0.05, 0.05), 1e-5),
+)
+#: How far off the fitted surface slopes and staff spaces may lie before they count as mistakes; and the
+#: weight of a staff space, which is read less exactly than a slope.
+_SLOPE_SPREAD: Final = 0.012
+_SPACE_SPREAD: Final = 0.06
+_SPACE_WEIGHT: Final = 0.03
+
+
+@dataclass(frozen=True, slots=True)
+class _Bend:
+    """Moves the points of a straighter page to those of a less straight one.
+
+    Attributes:
+        across, down: how far points are moved along x and y, in px; None where the page is not bent.
+        left, top: added before that: where the new page begins.
+    """
+
+    across: Surface
+    down: Surface
+    left: float
+    top: float
+
+    def __call__(self, x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
+        x, y = x + self.left, y + self.top
+        return x + self.across(x, y), y + self.down(x, y)
+
+
+@dataclass(frozen=True, slots=True)
+class Warp:
+    """Where the points of the straight page lie in the picture.
+
+    Attributes:
+        width, height: of the straight page, in px, 10 to a staff space.
+        x, y: float64 [rows, columns]: where (column * GRID_PX, row * GRID_PX) lies in the picture, in px.
+    """
+
+    width: int
+    height: int
+    x: FloatArray
+    y: FloatArray
+
+    def straighten(self, picture: Gray, space_px: float = STAFF_SPACE_PX) -> Gray:
+        """Draw the straight page, at a staff space of `space_px`; paper (255) where the picture has none."""
+        factor = space_px / STAFF_SPACE_PX
+        # Sampled more finely than the picture, then averaged, so that thin lines keep their weight.
+        spread = float(np.hypot(np.diff(self.x, axis=1), np.diff(self.y, axis=1)).mean()) / GRID_PX
+        fine = int(np.clip(np.ceil(spread / factor - 0.2), 1, 3))
+        width, height = max(1, round(self.width * factor)), max(1, round(self.height * factor))
+        step = 1 / (fine * factor)
+        columns = ((np.arange(width * fine) + 0.5) * step - 0.5) / GRID_PX
+        rows = ((np.arange(height * fine) + 0.5) * step - 0.5) / GRID_PX
+        drawn = np.empty((height, width), np.uint8)
+        band = 512
+        for top in range(0, height, band):
+            here = rows[top * fine : (top + band) * fine]
+            maps = [_dense(grid, here, columns) for grid in (self.x, self.y)]
+            part = cv2.remap(
+                picture, maps[0], maps[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=255
+            )
+            size = (width, here.size // fine)
+            drawn[top : top + band] = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
+        return drawn
+
+
+def prepare(gray: Gray) -> PreparedPage:
+    """Make a page ready for the model: light evened, the right way up, straight, at 10 px a staff space.
+
+    Args:
+        gray: uint8 [h, w], any picture at all. Without staves the staff space is guessed.
+    """
+    even = even_light(gray)
+    warp = find_warp(even)
+    return PreparedPage(
+        image=warp.straighten(even),
+        upload_size=(gray.shape[1], gray.shape[0]),
+        grid_px=float(GRID_PX),
+        upload_x=warp.x,
+        upload_y=warp.y,
+    )
+
+
+def find_warp(even: Gray) -> Warp:
+    """Find how a page is to be straightened.
+
+    Args:
+        even: uint8 [h, w], of even light: 255 is paper.
+    """
+    scale = find_scale(even)
+    space = scale.space_px if scale else max(even.shape[1] / _PAGE_SPACES, 1.0)
+    turns = 1 if scale and scale.on_its_side else 0
+    turned = np.ascontiguousarray(np.rot90(even, turns))
+    factor = STAFF_SPACE_PX / space
+    size = max(1, round(turned.shape[1] * factor)), max(1, round(turned.shape[0] * factor))
+    small = np.asarray(
+        cv2.resize(turned, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR), np.uint8
+    )
+    chain = _Chain(small, scale.tilt if scale else 0.0)
+    if scale is not None:
+        for each in _ROUNDS:
+            if not chain.bend(each):
+                break
+    x, y = chain.grid()
+    x = (x + 0.5) * (turned.shape[1] / small.shape[1]) - 0.5
+    y = (y + 0.5) * (turned.shape[0] / small.shape[0]) - 0.5
+    if turns:
+        x, y = even.shape[1] - 1 - y, x
+    return Warp(chain.width, chain.height, x, y)
+
+
+class _Chain:
+    """A picture at 10 px a staff space, and the bends that straighten it one after another."""
+
+    def __init__(self, picture: Gray, tilt: float) -> None:
+        self._picture = picture
+        self._bends: list[_Bend] = []
+        height, width = picture.shape
+        angle = np.arctan(tilt)
+        cos, sin = float(np.cos(angle)), float(np.sin(angle))
+        corners = np.array([(0, 0), (width, 0), (0, height), (width, height)], np.float64)
+        level = corners @ np.array([[cos, -sin], [sin, cos]])
+        self._turn = np.array([[cos, -sin], [sin, cos]])
+        self._corner = level.min(0)
+        self.width, self.height = (int(np.ceil(each)) for each in np.ptp(level, axis=0))
+        self.width, self.height = max(1, self.width), max(1, self.height)
+
+    def grid(self) -> tuple[FloatArray, FloatArray]:
+        """Where the points of the straight page's grid lie in the picture."""
+        columns, rows = self.width // GRID_PX + 2, self.height // GRID_PX + 2
+        x, y = np.meshgrid(np.arange(columns) * float(GRID_PX), np.arange(rows) * float(GRID_PX))
+        for bend in reversed(self._bends):
+            x, y = bend(x, y)
+        points = (np.stack([x, y], -1) + self._corner) @ self._turn.T
+        return points[..., 0], points[..., 1]
+
+    def bend(self, how: _Round) -> bool:
+        """Lay combs over the page and bend it so that they would lie level; False where there are too few."""
+        page = Warp(self.width, self.height, *self.grid()).straighten(self._picture)
+        slopes, spaces = _around(0.0, *how.slopes), STAFF_SPACE_PX * _around(1.0, *how.spaces)
+        combs = lay_combs(lines_of(page), slopes, spaces)
+        found = peaks(combs, _LEAST_FIT, _APART_PX)
+        if len(found) < _LEAST_COMBS:
+            return False
+        self._add(*_surfaces(combs, found, (self.width, self.height), how.stiffness))
+        return True
+
+    def _add(self, across: Surface, down: Surface) -> None:
+        """Bend the page, and make it as large as it then is."""
+        edges_x = np.concatenate([np.linspace(0, self.width, 30)] * 2 + [np.zeros(30), np.full(30, self.width)])
+        edges_y = np.concatenate([np.zeros(30), np.full(30, self.height)] + [np.linspace(0, self.height, 30)] * 2)
+        x, y = edges_x - across(edges_x, edges_y), edges_y - down(edges_x, edges_y)
+        self._bends.append(_Bend(across, down, float(x.min()), float(y.min())))
+        self.width, self.height = max(1, int(np.ptp(x))), max(1, int(np.ptp(y)))
+
+
+def _surfaces(
+    combs: Combs, found: NDArray[np.intp], size: tuple[int, int], stiffness: float
+) -> tuple[Surface, Surface]:
+    """Displacements along x and y that level the combs and bring their staff spaces to 10 px."""
+    rows, columns = found[:, 0], found[:, 1]
+    x, y = combs.x[columns], rows.astype(np.float64)
+    slope = combs.slope[rows, columns].astype(np.float64)
+    stretch = combs.space[rows, columns].astype(np.float64) / STAFF_SPACE_PX - 1
+    weight = np.minimum(combs.fit[rows, columns].astype(np.float64), 2.0)
+    box = (-size[0] * 0.2, -size[1] * 0.2, size[0] * 1.2, size[1] * 1.2)
+    stretches = Slopes(x, y, stretch, _SPACE_WEIGHT * weight, _SPACE_SPREAD)
+    down = fit_surface(Slopes(x, y, slope, weight, _SLOPE_SPREAD), stretches, box, stiffness)
+    # Nothing shows the page's width but that a lens stretches both ways alike, and shears none.
+    shear = Slopes(x, y, -slope, _SPACE_WEIGHT * weight, _SLOPE_SPREAD)
+    across = fit_surface(stretches, shear, box, stiffness)
+    return across, down
+
+
+def _around(centre: float, most: float, step: float) -> FloatArray:
+    count = round(most / step)
+    return centre + step * np.arange(-count, count + 1)
+
+
+def _dense(grid: FloatArray, rows: FloatArray, columns: FloatArray) -> NDArray[np.float32]:
+    """Bilinear values of a grid at rows and columns counted in its cells: float32 [rows, columns]."""
+    down, across = _shares(rows, grid.shape[0]), _shares(columns, grid.shape[1])
+    return np.asarray(down @ grid.astype(np.float32) @ across.T, np.float32)
+
+
+def _shares(at: FloatArray, count: int) -> NDArray[np.float32]:
+    """How much each of a row's points adds to the values at `at`: float32 [n, count]."""
+    below = np.clip(np.floor(at).astype(np.intp), 0, count - 2)
+    shares = np.zeros((at.size, count), np.float32)
+    each = np.arange(at.size)
+    shares[each, below], shares[each, below + 1] = 1 - (at - below), at - below
+    return shares
