@@ -114,8 +114,12 @@ class PageReader:
 
     def _system(self, system: ET.Element, number: int) -> None:
         first_staff = len(self._page.staves)
+        # What began in the system before goes on here outside of any measure: at the first.
+        goes_on = [e for e in system if "spanning" in (e.get("class") or "").split(" ")]
         for measure in (e for e in system if _class_of(e) == "measure"):
             self._measure(measure, number, first_staff)
+            while goes_on:
+                self._walk(goes_on.pop(), _Context())
         count = len(self._page.staves) - first_staff
         if count:
             self._braces(system, first_staff, count)

@@ -17,8 +17,9 @@ from tqdm import tqdm
 
 from pipelines.cache import cache_folder
 from pipelines.engraving.arrangements import arrange, corpus_files
+from pipelines.engraving.look import random_look
 from pipelines.engraving.random_scores import random_scores
-from pipelines.engraving.render import engrave_pages, random_look
+from pipelines.engraving.render import engrave_pages
 
 #: One score in this many is kept for validation.
 VALIDATION_SHARE = 20

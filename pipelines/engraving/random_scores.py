@@ -115,7 +115,7 @@ class _Composer:
             clef,
             reach=random.choice((5, 7, 8, 9, 10, 13)),
             thickness=random.choice(THICKNESSES),
-            rests=random.choice((0.0, 0.0, 0.06, 0.15, 0.35)),
+            rests=random.choice((0.0, 0.0, 0.06, 0.15, 0.3)),
             joining=random.choice((0.1, 0.3, 0.5, 0.8)),
             at=random.randint(-4, 4),
             marked=random.choice((0, 2, 6, 1_000, 1_000, 1_000)),

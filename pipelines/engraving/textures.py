@@ -103,10 +103,15 @@ def melody(hand: Hand, metre: Metre) -> list[Layer]:
 
 def _melody_layer(hand: Hand, metre: Metre) -> Layer:
     items: list[Item] = []
+    silences: set[int] = set()
     for stretch in stretches(metre, hand.random, hand.joining):
-        items += hand.palette.draw(stretch)
+        if hand.random.random() < hand.rests and written(stretch):
+            items.append(plain_event(stretch))
+            silences.add(id(items[-1]))
+        else:
+            items += hand.palette.draw(stretch)
     for event in flat(items):
-        if hand.random.random() >= hand.rests:
+        if id(event) not in silences and hand.random.random() >= hand.rests:
             event.heads = hand.chord(hand.step(hand.random.choice((1, 2, 2, 4, 7))))
     return hand.layer(items, metre)
 
