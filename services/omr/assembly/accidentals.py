@@ -21,7 +21,7 @@ ALTERS: Final = {
 }
 
 _NEAREST_PX: Final = 3.0
-_FURTHEST_PX: Final = 42.0
+_FURTHEST_PX: Final = 56.0
 _BESIDE: Final = 0.8
 _SAME_COLUMN_PX: Final = 6.0
 
@@ -61,6 +61,7 @@ def alterations(
     signs: Mapping[int, StaffSymbol],
     key: Mapping[int, int],
     tied_from: Mapping[int, int],
+    tied_to: Mapping[int, int],
 ) -> dict[int, int]:
     """The alteration of each head of one staff in one measure, by symbol index.
 
@@ -68,16 +69,18 @@ def alterations(
         heads: each with its diatonic number, from left to right.
         signs: the accidental before a head, by its symbol index.
         key: alteration by step that the key signature gives.
-        tied_from: alteration of the note that a head is tied back to, by its symbol index, where that is in
-            the measure before.
+        tied_from: alteration of the note that a head is tied back to, by the head's symbol index, where that
+            note is in an earlier measure.
+        tied_to: symbol index of the head that a head is tied to.
     """
+    carried = dict(tied_from)
     holding: dict[int, int] = {}
     result: dict[int, int] = {}
     for head, diatonic in heads:
         if head.index in signs:
             holding[diatonic] = ALTERS[signs[head.index].kind]
-        elif head.index in tied_from:
-            result[head.index] = tied_from[head.index]
-            continue
-        result[head.index] = holding.get(diatonic, key.get(diatonic % 7, 0))
+        held = holding.get(diatonic, key.get(diatonic % 7, 0))
+        result[head.index] = held if head.index in signs else carried.get(head.index, held)
+        if head.index in tied_to:
+            carried[tied_to[head.index]] = result[head.index]
     return result

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 
-from services.omr.assembly.clefs import clef_of
+from services.music.score import Clef
+from services.omr.assembly.clefs import clef_of, usual_clef
 from services.omr.assembly.finding import found_notes, found_pages
-from services.omr.assembly.parts import SystemShape, align_parts
+from services.omr.assembly.parts import Parts, SystemShape, align_parts
 from services.omr.assembly.pitches import read_pitches
 from services.omr.assembly.placing import StaffSymbol, place_symbols
-from services.omr.assembly.reading import SystemReader
+from services.omr.assembly.reading import PlacedSystem, read_systems
 from services.omr.assembly.recognition import RecognisedPage, Recognition
 from services.omr.assembly.scoring import write_score
 from services.omr.events import MeasureReading, PrintedEvent
@@ -37,23 +38,24 @@ def assemble(pages: Sequence[RecognisedPage], rhythm: RhythmReader = read_rhythm
     homes = [(p, s, system) for p, page in enumerate(pages) for s, system in enumerate(page.systems)]
     if not homes:
         return Recognition(found_pages(pages, placed, [], [], None, ()), (), None, ())
-    parts = align_parts([_shape(system, placed[p][s]) for p, s, system in homes])
-    reader = SystemReader()
-    systems = [
-        reader.read(p, s, system, staves, placed[p][s])
-        for (p, s, system), staves in zip(homes, parts.staves, strict=True)
-    ]
+    shapes = [_shape(system, placed[p][s]) for p, s, system in homes]
+    parts = align_parts(shapes)
+    usual = _usual_clefs(parts, shapes)
+    systems, decisions = read_systems(
+        [
+            PlacedSystem(p, s, system, staves, tuple(usual[i] for i in staves), tuple(placed[p][s]))
+            for (p, s, system), staves in zip(homes, parts.staves, strict=True)
+        ]
+    )
     measures = [measure for system in systems for measure in system.measures]
     if not measures:
-        return Recognition(
-            found_pages(pages, placed, systems, [], parts, ()), (), None, tuple(reader.decisions)
-        )
+        return Recognition(found_pages(pages, placed, systems, [], parts, ()), (), None, tuple(decisions))
     metres = [measure.metre.measure_quarters if measure.metre else None for measure in measures]
     readings = rhythm([measure.events for measure in measures], metres)
     score, heads = write_score(systems, parts, readings, read_pitches(systems))
     notes = found_notes(pages, score, heads)
     found = found_pages(pages, placed, systems, readings, parts, notes, score)
-    return Recognition(found, notes, score, tuple(reader.decisions))
+    return Recognition(found, notes, score, tuple(decisions))
 
 
 def _shape(system: System, symbols: Sequence[StaffSymbol]) -> SystemShape:
@@ -65,3 +67,18 @@ def _shape(system: System, symbols: Sequence[StaffSymbol]) -> SystemShape:
         printed = [each for each in mine if each.kind in CLEFS and each.x < begin]
         clefs.append(clef_of(printed[0]) if printed else None)
     return SystemShape(system.groups, tuple(clefs))
+
+
+def _usual_clefs(parts: Parts, shapes: Sequence[SystemShape]) -> dict[int, Clef]:
+    """For each staff of the score the clef that it first has where one is seen, or the one most common."""
+    usual = {}
+    for first, last in parts.groups:
+        for staff in range(first, last + 1):
+            seen = (
+                shape.clefs[staves.index(staff)]
+                for shape, staves in zip(shapes, parts.staves, strict=True)
+                if staff in staves
+            )
+            printed = next((clef for clef in seen if clef is not None), None)
+            usual[staff] = printed or usual_clef(staff - first, last - first + 1)
+    return usual

@@ -1,13 +1,13 @@
 """Where the measures of a system begin and end.
 
-A barline is drawn on every staff of a system; it is believed if the staves on which it was seen carry enough
-weight together, so that a missed one costs nothing and a stem taken for one is outvoted.
+A barline is drawn on every staff of a system, and nothing crosses it: where all staves leave room for it, few
+of them need to show it; where a head, a rest or a beam is in its way, most of them must.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from services.music.score import Barline
@@ -15,7 +15,11 @@ from services.omr.assembly.placing import StaffSymbol
 from services.omr.page import System
 from services.omr.vocabulary import BARLINES, HEADS, RESTS, SymbolClass
 
-_BELIEVED_SHARE: Final = 0.45
+_CLEAR_SHARE: Final = 0.2
+_CLEAR_WEIGHT: Final = 0.45
+_CROSSED_SHARE: Final = 0.65
+_HEAD_ROOM_PX: Final = 7.5
+_BEAM_ROOM_PX: Final = 6.0
 _SAME_LINE_PX: Final = 12.0
 _SAME_BAR_PX: Final = 24.0
 _HEAD_CLEARANCE_PX: Final = 4.0
@@ -49,9 +53,10 @@ class MeasureSpan:
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """A barline across the system: centre, weight (0 to 1: the share of staves), and what it looks like."""
+    """A barline across the system: centre, share of the staves and weight, and what it looks like."""
 
     x: float
+    share: float
     weight: float
     kinds: frozenset[SymbolClass]
 
@@ -63,7 +68,7 @@ def find_measures(system: System, symbols: Sequence[StaffSymbol]) -> tuple[Measu
         return ()
     left = min(float(staff.x[0]) for staff in system.staves)
     right = max(float(staff.x[-1]) for staff in system.staves)
-    lines = [line for line in _lines(symbols, len(system.staves)) if line.weight >= _BELIEVED_SHARE]
+    lines = [line for line in _lines(symbols, len(system.staves)) if _believed(line, symbols)]
     bars = _merged(lines, events)
     first = events[0] - _HEAD_CLEARANCE_PX
     opens = any(SymbolClass.REPEAT_LEFT in bar.kinds for bar in bars if bar.x < first)
@@ -95,8 +100,21 @@ def _lines(symbols: Sequence[StaffSymbol], staves: int) -> list[_Line]:
                 best[each.staff] = each
         weights = [each.symbol.confidence for each in best.values()]
         x = sum(each.x * each.symbol.confidence for each in best.values()) / sum(weights)
-        lines.append(_Line(x, sum(weights) / staves, _kinds(group, sum(weights))))
+        lines.append(_Line(x, sum(weights) / staves, sum(weights), _kinds(group, sum(weights))))
     return lines
+
+
+def _believed(line: _Line, symbols: Sequence[StaffSymbol]) -> bool:
+    if any(_crosses(each, line.x) for each in symbols):
+        return line.share >= _CROSSED_SHARE
+    return line.share >= _CLEAR_SHARE and line.weight >= _CLEAR_WEIGHT
+
+
+def _crosses(symbol: StaffSymbol, x: float) -> bool:
+    """Whether a symbol stands where a barline at x would be."""
+    if symbol.kind is SymbolClass.BEAM:
+        return symbol.left + _BEAM_ROOM_PX < x < symbol.right - _BEAM_ROOM_PX
+    return (symbol.kind in HEADS or symbol.kind in RESTS) and abs(symbol.x - x) < _HEAD_ROOM_PX
 
 
 def _kinds(group: Sequence[StaffSymbol], total: float) -> frozenset[SymbolClass]:
@@ -115,7 +133,7 @@ def _merged(lines: Sequence[_Line], events: Sequence[float]) -> list[_Line]:
             between = any(bars[-1].x < x < line.x for x in events)
             if not between:
                 last = bars.pop()
-                bars.append(_Line(line.x, max(last.weight, line.weight), last.kinds | line.kinds))
+                bars.append(replace(line, kinds=last.kinds | line.kinds))
                 continue
         bars.append(line)
     return bars

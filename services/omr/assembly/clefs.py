@@ -23,6 +23,10 @@ _SIGNS: Final = {
 }
 _BELIEVED: Final = 0.3
 
+#: Diatonic numbers of the lowest and the highest note that is written: D in octave 0, E in octave 9.
+_LOWEST: Final = 1
+_HIGHEST: Final = 9 * 7 + 2
+
 
 @dataclass(frozen=True, slots=True)
 class StaffClefs:
@@ -82,6 +86,11 @@ def clef_of(symbol: StaffSymbol) -> Clef:
 def middle_line(clef: Clef) -> int:
     """Diatonic number (octave * 7 + step, C is 0) of the note on the middle line."""
     return _NAMED[clef.sign] + 2 * (_MIDDLE_LINE - clef.line) + 7 * clef.octaves
+
+
+def sounds(clef: Clef, position: int) -> bool:
+    """Whether a note at a staff position is one that instruments play, with any alteration."""
+    return _LOWEST <= middle_line(clef) + position <= _HIGHEST
 
 
 def named(diatonic: int, alter: int) -> SpelledPitch:

@@ -75,7 +75,7 @@ def found_notes(
     return tuple(
         FoundNote(
             page=each.system.page,
-            system=each.system.number,
+            system=each.system.placed.number,
             symbol=each.head.index,
             box=boxes[each.system.page, each.head.index],
             part=each.part,
@@ -153,7 +153,7 @@ def _measures(
 ) -> tuple[FoundMeasure, ...]:
     if score is None:
         return ()
-    upper, lower = system.system.staves[0], system.system.staves[-1]
+    upper, lower = system.placed.system.staves[0], system.placed.system.staves[-1]
     edges = [
         lines_between(upper, lower, measure.span.left, min(measure.span.right, upper.x[-1]), _HALF_STAFF_PX)
         for measure in system.measures
@@ -169,7 +169,7 @@ def _measures(
 def _system(
     page: RecognisedPage, system: ReadSystem, parts: Parts | None, measures: tuple[FoundMeasure, ...]
 ) -> FoundSystem:
-    staves = system.system.staves
+    staves = system.placed.system.staves
     left = min(float(staff.x[0]) for staff in staves)
     right = max(float(staff.x[-1]) for staff in staves)
     edges = [lines_between(staves[0], staves[-1], left, right, _HALF_STAFF_PX)]

@@ -2,7 +2,7 @@
 
 Every key from seven flats to seven sharps is weighed by how likely the signs that were seen are if it were
 printed: members found, members missed, signs that belong to the first note instead, and signs left
-unexplained. A staff that cannot be read has a bounded say.
+unexplained. A staff that cannot be read has a bounded say, and the keys of all lines are read together.
 """
 
 from __future__ import annotations
@@ -11,12 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+
 from services.music.score import Clef
 from services.omr.assembly.clefs import middle_line
 from services.omr.assembly.placing import StaffSymbol
+from services.omr.page import FloatArray
 from services.omr.vocabulary import SymbolClass
 
-_KEYS: Final = range(-7, 8)
+_KEYS: Final = tuple(range(-7, 8))
 _STEP_OF: Final = {letter: step for step, letter in enumerate("CDEFGAB")}
 _SHARPS: Final = tuple(_STEP_OF[letter] for letter in "FCGDAEB")
 _FLATS: Final = _SHARPS[::-1]
@@ -29,10 +32,9 @@ _OF_A_NOTE: Final = -0.7
 _UNEXPLAINED: Final = -4.0
 _CANCELS: Final = -0.2
 _WORST_STAFF: Final = -9.0
-_CHANGE_AT_LINE: Final = -3.5
-_CHANGE_IN_LINE: Final = -5.0
+_CHANGE: Final = -5.0
 
-_REACH_PX: Final = 36.0
+_REACH_PX: Final = 56.0
 _WIDEST_GAP_PX: Final = 24.0
 
 
@@ -52,13 +54,26 @@ class KeyZone:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyPlace:
+    """A place in the music where a key may be printed.
+
+    Attributes:
+        zones: one for each staff of the system.
+        opens_line: whether it opens a system, where every key is printed; elsewhere only a change is.
+    """
+
+    zones: tuple[KeyZone, ...]
+    opens_line: bool
+
+
+@dataclass(frozen=True, slots=True)
 class KeyReading:
-    """The key that holds.
+    """The key that holds from a place on.
 
     Attributes:
         fifths: sharps (positive) or flats (negative).
         members: the signs that print it, or cancel what was before.
-        margin: by how much it is likelier than the next best, in nats.
+        margin: by how much the whole course of keys is likelier than with another key here, in nats.
     """
 
     fifths: int
@@ -79,41 +94,72 @@ def key_steps(fifths: int) -> dict[int, int]:
     return dict.fromkeys(_FLATS[:-fifths], -1)
 
 
-def read_key(zones: Sequence[KeyZone], previous: int | None, *, opens_line: bool) -> KeyReading:
-    """The key after the place where `zones` lie, one zone for each staff.
+def read_keys(places: Sequence[KeyPlace]) -> list[KeyReading]:
+    """The likeliest course of keys through all places where one may be printed, in order.
 
-    Args:
-        zones: one for each staff.
-        previous: the key that held before, None at the start of the music.
-        opens_line: whether the zones open a system, where every key is printed; elsewhere only a change is.
+    Dynamic programming over the fifteen keys: what one line shows badly, the lines around it tell.
     """
-    weighed: dict[int, _Weighed] = {}
-    for fifths in _KEYS:
-        unchanged = fifths == previous
-        score = 0.0
-        if previous is not None and not unchanged:
-            score = _CHANGE_AT_LINE if opens_line else _CHANGE_IN_LINE
-        members: list[StaffSymbol] = []
-        for zone in zones:
-            printed = opens_line or not unchanged
-            each = _weigh(zone, fifths if printed else None, previous or 0, opens_line=opens_line)
-            score += max(each.score, _WORST_STAFF)
-            members += each.members
-        weighed[fifths] = _Weighed(score, tuple(members))
-    order = sorted(_KEYS, key=lambda fifths: (-weighed[fifths].score, abs(fifths - (previous or 0))))
-    best, second = weighed[order[0]], weighed[order[1]]
-    return KeyReading(order[0], best.members, best.score - second.score)
+    if not places:
+        return []
+    steps = [_steps(place, first=i == 0) for i, place in enumerate(places)]
+    forward = [steps[0].max(0)]
+    for step in steps[1:]:
+        forward.append((forward[-1][:, None] + step).max(0))
+    backward = [np.zeros(len(_KEYS))]
+    for step in steps[:0:-1]:
+        backward.insert(0, (step + backward[0][None, :]).max(1))
+    readings: list[KeyReading] = []
+    previous: int | None = None
+    for place, step, before, after in zip(places, steps, [None, *forward[:-1]], backward, strict=True):
+        course = (step if before is None else before[:, None] + step).max(0) + after
+        likely = course if previous is None else step[_KEYS.index(previous)] + after
+        best = _KEYS[int(np.argmax(likely))]
+        others = np.delete(course, _KEYS.index(best))
+        members = _read(place, best, best if previous is None else previous).members
+        margin = float(course[_KEYS.index(best)] - others.max())
+        readings.append(KeyReading(best, members, margin))
+        previous = best
+    return readings
 
 
-def _weigh(zone: KeyZone, fifths: int | None, previous: int, *, opens_line: bool) -> _Weighed:
-    """How likely a staff's signs are where a key is printed (None: where no key is)."""
-    expected: list[tuple[SymbolClass, int]] = []
-    if fifths is not None:
-        expected = _printed(fifths)
-        if not fifths and not opens_line:
-            expected = [(SymbolClass.NATURAL, step) for _, step in _printed(previous)]
+def _steps(place: KeyPlace, *, first: bool) -> FloatArray:
+    """Log-likelihood of what is seen at a place, shape (key before, key after)."""
+    kinds = {sign.kind for zone in place.zones for sign in zone.signs}
+    cancels = SymbolClass.NATURAL in kinds
+    steps = np.full((len(_KEYS), len(_KEYS)), -np.inf)
+    unchanged = None if place.opens_line else _read(place, 0, 0).score
+    for column, fifths in enumerate(_KEYS):
+        steps[column, column] = _read(place, fifths, fifths).score if unchanged is None else unchanged
+        needed = SymbolClass.SHARP if fifths > 0 else SymbolClass.FLAT if fifths < 0 else SymbolClass.NATURAL
+        if first or (not place.opens_line and needed not in kinds):
+            continue
+        befores = [before for before in _KEYS if before != fifths]
+        # Without naturals there is nothing that the key before could explain.
+        scores = [_read(place, fifths, before).score for before in (befores if cancels else befores[:1])]
+        steps[np.array(_KEYS) != fifths, column] = _CHANGE + np.array(scores)
+    return steps
+
+
+def _read(place: KeyPlace, fifths: int, before: int) -> _Weighed:
+    """How likely all staves are if the key is `fifths` after a place and was another (or the same) before."""
+    score, members = 0.0, list[StaffSymbol]()
+    for zone in place.zones:
+        if place.opens_line:
+            expected = _printed(fifths)
+        elif fifths == before:
+            expected = []
+        else:
+            expected = _printed(fifths) or [(SymbolClass.NATURAL, step) for _, step in _printed(before)]
+        cancelled = frozenset(key_steps(before)) if fifths != before else frozenset[int]()
+        each = _weigh(zone, expected, cancelled)
+        score += max(each.score, _WORST_STAFF)
+        members += each.members
+    return _Weighed(score, tuple(members))
+
+
+def _weigh(zone: KeyZone, expected: Sequence[tuple[SymbolClass, int]], cancelled: frozenset[int]) -> _Weighed:
+    """How likely a staff's signs are where certain ones are expected and others may be cancelled."""
     score, members, at = 0.0, list[StaffSymbol](), 0
-    cancelled = set(key_steps(previous)) if fifths is not None else set()
     for sign in zone.signs:
         chained = not members or sign.x - members[-1].x <= _WIDEST_GAP_PX
         found = _find(zone.clef, sign, expected, at) if chained else None

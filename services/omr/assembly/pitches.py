@@ -52,17 +52,14 @@ def read_pitches(systems: Sequence[ReadSystem]) -> dict[HeadKey, PitchedHead]:
     back = {end: start for start, end in ties.items()}
     alters: dict[HeadKey, int] = {}
     pitched: dict[HeadKey, PitchedHead] = {}
-    measure_of: dict[HeadKey, int] = {}
     for place in places:
         page = place.system.page
-        tied_from = {}
-        for head, _ in place.heads:
-            key = (page, head.index)
-            measure_of[key] = place.index
-            start = back.get(key)
-            if start in alters and measure_of[start] < place.index:
-                tied_from[head.index] = alters[start]
-        found = alterations(place.heads, place.measure.signs, key_steps(place.measure.key), tied_from)
+        mine = [(page, head.index) for head, _ in place.heads]
+        tied_from = {key[1]: alters[back[key]] for key in mine if back.get(key) in alters}
+        tied_to = {key[1]: ties[key][1] for key in mine if key in ties and ties[key][0] == page}
+        found = alterations(
+            place.heads, place.measure.signs, key_steps(place.measure.key), tied_from, tied_to
+        )
         for head, diatonic in place.heads:
             key = (page, head.index)
             alters[key] = found[head.index]
@@ -89,8 +86,8 @@ def _ties(systems: Sequence[ReadSystem], places: Sequence[_Place]) -> dict[HeadK
     """For each head that is tied on, the head that it is tied to."""
     ends = {}
     for system in systems:
-        heads = [symbol for symbol in system.symbols if symbol.kind in HEADS]
-        ends[id(system)] = tie_ends(heads, [s for s in system.symbols if s.kind in _TIE_ENDS])
+        heads = [symbol for symbol in system.placed.symbols if symbol.kind in HEADS]
+        ends[id(system)] = tie_ends(heads, [s for s in system.placed.symbols if s.kind in _TIE_ENDS])
     courses: dict[int, list[StaffHead]] = {}
     for place in places:
         on, back = ends[id(place.system)]

@@ -1,17 +1,17 @@
-"""A system read from left to right: its measures, what holds in each, and the chords and rests in them."""
+"""Systems read from left to right: their measures, what holds in each, and the chords and rests in them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from services.music.score import Clef, Metre
 from services.omr.assembly.accidentals import attach_signs
 from services.omr.assembly.barlines import MeasureSpan, find_measures
 from services.omr.assembly.chords import PrintedChord, find_chords, join_beams
-from services.omr.assembly.clefs import StaffClefs, read_clefs, usual_clef
-from services.omr.assembly.keys import KeyReading, KeyZone, read_key
+from services.omr.assembly.clefs import StaffClefs, read_clefs, sounds
+from services.omr.assembly.keys import KeyPlace, KeyReading, KeyZone, read_keys
 from services.omr.assembly.metres import read_metre
 from services.omr.assembly.placing import StaffSymbol
 from services.omr.assembly.printed import print_events
@@ -25,24 +25,28 @@ _REST_HIGHEST: Final = 12.0
 _STEM_MARGIN_PX: Final = 12.0
 _ZONE_HEADS_PX: Final = 45.0
 
-
-@dataclass(slots=True)
-class Carried:
-    """What holds from one system to the next.
-
-    Attributes:
-        key: fifths, None before the first system.
-        metre: None where none was printed yet.
-        clefs: by staff of the score.
-    """
-
-    key: int | None = None
-    metre: Metre | None = None
-    clefs: dict[int, Clef] = field(default_factory=dict)
-
-
 Printed = PrintedChord | StaffSymbol
 """A chord, or the symbol of a rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedSystem:
+    """A system before it is read.
+
+    Attributes:
+        page, number: index of the page, and of the system on it.
+        system: its staves.
+        staves: the score's staff that each of its staves is.
+        usual: the clef of each staff where none is printed and none carried on.
+        symbols: on their staves, from left to right.
+    """
+
+    page: int
+    number: int
+    system: System
+    staves: tuple[int, ...]
+    usual: tuple[Clef, ...]
+    symbols: tuple[StaffSymbol, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,6 @@ class ReadMeasure:
         span: where it lies.
         key: the key that holds, in fifths.
         metre: the metre that holds, None if none was printed yet.
-        prints_metre: whether it is printed at this measure.
         chords: without grace notes.
         rests: likewise.
         graces: chords of grace notes.
@@ -64,7 +67,6 @@ class ReadMeasure:
     span: MeasureSpan
     key: int
     metre: Metre | None
-    prints_metre: bool
     chords: tuple[PrintedChord, ...]
     rests: tuple[StaffSymbol, ...]
     graces: tuple[PrintedChord, ...]
@@ -82,173 +84,160 @@ class ReadSystem:
     """One system.
 
     Attributes:
-        page, number: index of the page, and of the system on it.
-        system: its staves.
-        staves: the score's staff that each of its staves is.
-        symbols: on their staves, from left to right.
+        placed: where it is.
         clefs: of each staff.
         measures: from left to right.
         key_signs, metre_signs: symbols that print keys and metres.
     """
 
-    page: int
-    number: int
-    system: System
-    staves: tuple[int, ...]
-    symbols: tuple[StaffSymbol, ...]
+    placed: PlacedSystem
     clefs: tuple[StaffClefs, ...]
     measures: tuple[ReadMeasure, ...]
     key_signs: tuple[StaffSymbol, ...]
     metre_signs: tuple[StaffSymbol, ...]
 
+    @property
+    def page(self) -> int:
+        """Index of its page."""
+        return self.placed.page
 
-class SystemReader:
-    """Reads systems in order; what holds at the end of one is carried to the next."""
+    @property
+    def staves(self) -> tuple[int, ...]:
+        """The score's staff that each of its staves is."""
+        return self.placed.staves
 
-    def __init__(self) -> None:
-        self._carried = Carried()
-        self.decisions: list[Decision] = []
 
-    def read(
-        self, page: int, number: int, system: System, staves: tuple[int, ...], symbols: Sequence[StaffSymbol]
-    ) -> ReadSystem:
-        """Read one system.
+def read_systems(systems: Sequence[PlacedSystem]) -> tuple[list[ReadSystem], list[Decision]]:
+    """Read all systems of a work, in order; what holds at the end of one is carried to the next."""
+    lines: list[_Line] = []
+    carried: dict[int, Clef] = {}
+    for system in systems:
+        lines.append(_Line(system, carried))
+        carried |= zip(system.staves, (clefs.last for clefs in lines[-1].clefs), strict=True)
+    keys = iter(read_keys([place for line in lines for place in line.key_places]))
+    decisions: list[Decision] = []
+    metre: Metre | None = None
+    read = []
+    for line in lines:
+        read.append(line.read(keys, metre, decisions))
+        metre = line.metre
+    return read, decisions
 
-        Args:
-            page, number: where it is.
-            system: its staves.
-            staves: the score's staff that each of its staves is.
-            symbols: on its staves, from left to right.
-        """
-        by_staff = [[s for s in symbols if s.staff == staff] for staff in range(len(staves))]
-        clefs = tuple(self._clefs(system, staves, by_staff))
-        walk = _Walk(page, number, clefs, by_staff, self._carried, self.decisions)
-        measures = tuple(
-            walk.measure(span, first=i == 0) for i, span in enumerate(find_measures(system, symbols))
+
+class _Line:
+    """One system while it is read."""
+
+    def __init__(self, placed: PlacedSystem, carried: Mapping[int, Clef]) -> None:
+        self.placed = placed
+        self.metre: Metre | None = None
+        self._by_staff = [[s for s in placed.symbols if s.staff == i] for i in range(len(placed.staves))]
+        self.clefs = tuple(
+            read_clefs(symbols, carried.get(staff), usual)
+            for symbols, staff, usual in zip(self._by_staff, placed.staves, placed.usual, strict=True)
         )
-        walk.finish()
-        for staff, each in zip(staves, clefs, strict=True):
-            self._carried.clefs[staff] = each.last
-        return ReadSystem(
-            page, number, system, staves, tuple(symbols), clefs, measures,
-            tuple(walk.key_signs), tuple(walk.metre_signs),
-        )  # fmt: skip
+        self._spans = find_measures(placed.system, placed.symbols)
+        self._inside = [
+            [[s for s in symbols if span.holds(s.x)] for symbols in self._by_staff] for span in self._spans
+        ]
+        end = self._spans[-1].right if self._spans else 0.0
+        self._after = [[s for s in symbols if s.x >= end] for symbols in self._by_staff]
+        self._begins = [
+            _begin(inside, span.right) for inside, span in zip(self._inside, self._spans, strict=True)
+        ]
+        # One for each measure, None where none can be printed, and one for what stands after the last.
+        self._places = [
+            self._key_place(inside, begin, opens_line=i == 0)
+            for i, (inside, begin) in enumerate(zip(self._inside, self._begins, strict=True))
+        ]
+        self._places.append(self._key_place(self._after, float("inf"), opens_line=False))
 
-    def _clefs(
-        self, system: System, staves: Sequence[int], by_staff: Sequence[Sequence[StaffSymbol]]
-    ) -> list[StaffClefs]:
-        clefs = []
-        for first, last in system.groups:
-            for staff in range(first, last + 1):
-                usual = usual_clef(staff - first, last - first + 1)
-                clefs.append(read_clefs(by_staff[staff], self._carried.clefs.get(staves[staff]), usual))
-        return clefs
+    @property
+    def key_places(self) -> list[KeyPlace]:
+        """Where keys may be printed, in order."""
+        return [place for place in self._places if place is not None]
 
+    def read(self, keys: Iterator[KeyReading], metre: Metre | None, decisions: list[Decision]) -> ReadSystem:
+        """Read the measures, given the readings of this line's key places and then of those to come."""
+        self.metre = metre
+        readings = [None if place is None else next(keys) for place in self._places]
+        key_signs = tuple(sign for reading in readings if reading for sign in reading.members)
+        in_key = frozenset(sign.index for sign in key_signs)
+        metre_signs: list[StaffSymbol] = []
+        measures = []
+        key = 0
+        for span, inside, begin, reading in zip(
+            self._spans, self._inside, self._begins, readings[:-1], strict=True
+        ):
+            if reading is not None:
+                if span is self._spans[0] or reading.fifths != key:
+                    decisions.append(self._key_decision(reading))
+                key = reading.fifths
+            metre_signs += self._read_metre(inside, begin, decisions)
+            measures.append(self._contents(span, inside, key, in_key))
+        metre_signs += self._read_metre(self._after, float("inf"), decisions)
+        return ReadSystem(self.placed, self.clefs, tuple(measures), key_signs, tuple(metre_signs))
 
-class _Walk:
-    """Reads the measures of one system in order."""
-
-    def __init__(
-        self,
-        page: int,
-        number: int,
-        clefs: Sequence[StaffClefs],
-        by_staff: Sequence[Sequence[StaffSymbol]],
-        carried: Carried,
-        decisions: list[Decision],
-    ) -> None:
-        self._page = page
-        self._number = number
-        self._clefs = clefs
-        self._by_staff = by_staff
-        self._carried = carried
-        self._decisions = decisions
-        self._end = 0.0
-        self.key_signs: list[StaffSymbol] = []
-        self.metre_signs: list[StaffSymbol] = []
-
-    def measure(self, span: MeasureSpan, *, first: bool) -> ReadMeasure:
-        """Read one measure; `first` opens the system."""
-        inside = [[s for s in symbols if span.holds(s.x)] for symbols in self._by_staff]
-        starts = [s.x for symbols in inside for s in symbols if s.kind in HEADS or s.kind in RESTS]
-        begin = min(starts, default=span.right)
-        self._read_key(inside, begin, opens_line=first)
-        printed = self._read_metre(inside, begin)
-        self._end = span.right
-        return self._contents(span, inside, prints_metre=printed)
-
-    def finish(self) -> None:
-        """Read what stands after the last measure: a warning of the next system's key and metre."""
-        rest = [[s for s in symbols if s.x >= self._end] for symbols in self._by_staff]
-        if any(rest):
-            self._read_key(rest, float("inf"), opens_line=False)
-            self._read_metre(rest, float("inf"))
-
-    def _read_key(self, inside: Sequence[Sequence[StaffSymbol]], begin: float, *, opens_line: bool) -> None:
+    def _key_place(
+        self, inside: Sequence[Sequence[StaffSymbol]], begin: float, *, opens_line: bool
+    ) -> KeyPlace | None:
         zones = []
-        for clefs, symbols in zip(self._clefs, inside, strict=True):
+        for clefs, symbols in zip(self.clefs, inside, strict=True):
             signs = tuple(s for s in symbols if s.kind in ACCIDENTALS and s.x < begin)
             heads = tuple(s for s in symbols if s.kind in HEADS and s.x <= begin + _ZONE_HEADS_PX)
             zones.append(KeyZone(clefs.at(signs[0].x if signs else begin), signs, heads))
-        if not opens_line and not any(zone.signs for zone in zones):
-            return
-        reading = read_key(zones, self._carried.key, opens_line=opens_line)
-        self.key_signs += reading.members
-        if opens_line or reading.fifths != self._carried.key:
-            self._note_key(reading)
-        self._carried.key = reading.fifths
+        if opens_line or any(zone.signs for zone in zones):
+            return KeyPlace(tuple(zones), opens_line)
+        return None
 
-    def _note_key(self, reading: KeyReading) -> None:
+    def _key_decision(self, reading: KeyReading) -> Decision:
         evidence: dict[str, float | int | str] = {
             "signs": len(reading.members),
             "margin_nats": round(reading.margin, 2),
         }
-        self._decisions.append(Decision("key", self._page, self._number, str(reading.fifths), evidence))
+        return Decision("key", self.placed.page, self.placed.number, str(reading.fifths), evidence)
 
-    def _read_metre(self, inside: Sequence[Sequence[StaffSymbol]], begin: float) -> bool:
+    def _read_metre(
+        self, inside: Sequence[Sequence[StaffSymbol]], begin: float, decisions: list[Decision]
+    ) -> tuple[StaffSymbol, ...]:
+        """Take the metre printed before a place, if one is; its symbols."""
         read = read_metre([[s for s in symbols if s.x < begin] for symbols in inside])
         if read is None:
-            return False
-        self._carried.metre, signs = read
-        self.metre_signs += signs
-        evidence: dict[str, float | int | str] = {"share_of_staves": self._carried.metre.confidence}
-        value = f"{self._carried.metre.beats}/{self._carried.metre.beat_type}"
-        self._decisions.append(Decision("metre", self._page, self._number, value, evidence))
-        return True
+            return ()
+        self.metre, signs = read
+        evidence: dict[str, float | int | str] = {"share_of_staves": self.metre.confidence}
+        value = f"{self.metre.beats}/{self.metre.beat_type}"
+        decisions.append(Decision("metre", self.placed.page, self.placed.number, value, evidence))
+        return signs
 
     def _contents(
-        self, span: MeasureSpan, inside: Sequence[Sequence[StaffSymbol]], *, prints_metre: bool
+        self, span: MeasureSpan, inside: Sequence[Sequence[StaffSymbol]], key: int, in_key: frozenset[int]
     ) -> ReadMeasure:
         symbols = [s for staff in inside for s in staff]
         near = [
             s
-            for staff in self._by_staff
-            for s in staff
+            for s in self.placed.symbols
             if span.left - _STEM_MARGIN_PX <= s.x <= span.right + _STEM_MARGIN_PX
         ]
-        heads = [s for s in symbols if s.kind in HEADS]
+        heads = [s for s in symbols if s.kind in HEADS and sounds(self.clefs[s.staff].at(s.x), s.position)]
         chords = find_chords(near, [s for s in heads if s.symbol.grace < _GRACE])
         graces = find_chords(near, [s for s in heads if s.symbol.grace >= _GRACE])
         rests = tuple(s for s in symbols if s.kind in RESTS and abs(s.height) <= _REST_HIGHEST)
-        beams = join_beams(chords, near)
+        signs: dict[int, StaffSymbol] = {}
+        for staff in inside:
+            loose = [s for s in staff if s.kind in ACCIDENTALS and s.index not in in_key]
+            signs |= attach_signs(loose, [s for s in staff if s.kind in HEADS])
         return ReadMeasure(
             span=span,
-            key=self._carried.key or 0,
-            metre=self._carried.metre,
-            prints_metre=prints_metre,
+            key=key,
+            metre=self.metre,
             chords=tuple(chords),
             rests=rests,
             graces=tuple(graces),
-            events=print_events(chords, beams, rests, symbols),
-            signs=self._signs(symbols),
+            events=print_events(chords, join_beams(chords, near), rests, symbols),
+            signs=signs,
         )
 
-    def _signs(self, symbols: Sequence[StaffSymbol]) -> dict[int, StaffSymbol]:
-        """The accidental before each head; none is of the key."""
-        in_key = {s.index for s in self.key_signs}
-        attached: dict[int, StaffSymbol] = {}
-        for staff in range(len(self._clefs)):
-            mine = [s for s in symbols if s.staff == staff]
-            signs = [s for s in mine if s.kind in ACCIDENTALS and s.index not in in_key]
-            attached |= attach_signs(signs, [s for s in mine if s.kind in HEADS])
-        return attached
+
+def _begin(inside: Sequence[Sequence[StaffSymbol]], right: float) -> float:
+    """Where the first chord or rest of a measure stands."""
+    return min((s.x for staff in inside for s in staff if s.kind in HEADS or s.kind in RESTS), default=right)
