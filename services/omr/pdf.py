@@ -27,6 +27,7 @@ SEND_IT_WHOLE: Final = (
     "Send the whole file again; if this is all there is, open it in a PDF reader and print its pages to a "
     "new PDF or to pictures."
 )
+AS_PICTURES: Final = "Print its pages to pictures at 300 dpi and send those."
 
 
 def count_pages(path: Path) -> int:
@@ -72,10 +73,14 @@ def _answer(what: str, path: Path, *arguments: object) -> tuple[dict[str, Any], 
     if process.returncode == -signal.SIGALRM:
         raise TooLargeError(
             f"{what} takes longer to draw than the limit of {pdf_drawing.LIMIT_S} s.",
-            remedy="Print its pages to pictures at 300 dpi and send those.",
+            remedy=AS_PICTURES,
         )
     if process.returncode != 0:
-        raise _problem(pdf_drawing.DAMAGED, what)
+        raise UnreadableMediaError(
+            f"{what} cannot be drawn: it is damaged, or it takes more memory than the limit of "
+            f"{pdf_drawing.MEMORY_BYTES >> 20} MiB.",
+            remedy=AS_PICTURES,
+        )
     end = process.stdout.index(b"\n")
     told: dict[str, Any] = json.loads(process.stdout[:end])
     if "problem" in told:
@@ -92,6 +97,11 @@ def _problem(problem: str, what: str) -> CopyistError:
     if problem == pdf_drawing.MEMORY:
         return TooLargeError(
             f"{what} takes more memory to draw than the limit of {pdf_drawing.MEMORY_BYTES >> 20} MiB.",
-            remedy="Print its pages to pictures at 300 dpi and send those.",
+            remedy=AS_PICTURES,
+        )
+    if problem == pdf_drawing.LARGE_IMAGE:
+        return TooLargeError(
+            f"{what} holds an image of more px than the limit of {pdf_drawing.LARGEST_IMAGE}.",
+            remedy=AS_PICTURES,
         )
     return UnreadableMediaError(f"{what} is damaged and cannot be opened.", remedy=SEND_IT_WHOLE)

@@ -31,11 +31,18 @@ POINTS_PER_INCH: Final = 72
 #: A scan inside of a PDF is drawn at its own resolution up to this size (A4 at 300 dpi), however small the
 #: paper is that the PDF claims.
 SCAN_PIXELS: Final = 8_700_000
-_IMAGES_LOOKED_AT: Final = 200
+#: Images up to this size can be drawn within MEMORY_BYTES, whatever their colours and compression. Of a
+#: larger one PDFium would silently draw nothing.
+LARGEST_IMAGE: Final = 150_000_000
 
 ENCRYPTED: Final = "encrypted"
 DAMAGED: Final = "damaged"
 MEMORY: Final = "memory"
+LARGE_IMAGE: Final = "large image"
+
+
+class _LargeImageError(Exception):
+    """An image on the page is larger than LARGEST_IMAGE."""
 
 
 def main(path: str, mode: str, *drawing: str) -> None:
@@ -54,6 +61,8 @@ def main(path: str, mode: str, *drawing: str) -> None:
     except pypdfium2.PdfiumError as error:
         encrypted = error.err_code in (pdfium.FPDF_ERR_PASSWORD, pdfium.FPDF_ERR_SECURITY)
         _tell(problem=ENCRYPTED if encrypted else DAMAGED)
+    except _LargeImageError:
+        _tell(problem=LARGE_IMAGE)
     except MemoryError:
         _tell(problem=MEMORY)
 
@@ -76,12 +85,12 @@ def _draw(page: pypdfium2.PdfPage, mode: str, normal_dpi: float, max_pixels: int
 def _scan_scale(page: pypdfium2.PdfPage, width: float, height: float) -> float:
     """Tell the scale at which a scan that fills the page keeps its pixels; 0 where there is none."""
     scale = 0.0
-    for looked_at, image in enumerate(page.get_objects(filter=[pdfium.FPDF_PAGEOBJ_IMAGE], max_depth=4)):
-        if looked_at == _IMAGES_LOOKED_AT:
-            break
+    for image in page.get_objects(filter=[pdfium.FPDF_PAGEOBJ_IMAGE]):
+        columns, rows = image.get_px_size()
+        if columns * rows > LARGEST_IMAGE:
+            raise _LargeImageError
         left, bottom, right, top = image.get_bounds()
         if (right - left) * (top - bottom) > 0.5 * width * height:
-            columns, rows = image.get_px_size()
             density = columns * rows / ((right - left) * (top - bottom))
             scale = max(scale, math.sqrt(min(density, SCAN_PIXELS / (width * height))))
     return scale
