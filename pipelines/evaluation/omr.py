@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import cv2
 
 from pipelines.cache import cache_folder
 from pipelines.evaluation.contact_sheet import write_sheets
-from pipelines.evaluation.omr_measures import order_f1, score_pages, score_work, scorer
+from pipelines.evaluation.marked_pages import mark, verdicts
+from pipelines.evaluation.omr_measures import align, order_f1, score_pages, score_work, scorer
 from pipelines.evaluation.omr_ned import EVERYTHING, MUSIC, omr_ned
 from pipelines.evaluation.omr_readers import Answer, PageFigures, Reader, local_reader
 from pipelines.evaluation.omr_report import Line, Staves, markdown, means, write_report
@@ -51,8 +52,8 @@ class Evaluation:
     def take(self, work: Work) -> None:
         """Read a work and score it."""
         answer = self._reader(work.files)
+        self._folder.mkdir(parents=True, exist_ok=True)
         if answer.musicxml is not None:
-            self._folder.mkdir(parents=True, exist_ok=True)
             (self._folder / f"{work.pages}-{work.name}.musicxml").write_bytes(answer.musicxml)
         if work.pages == IN_ORDER:
             self._take_in_order(work, answer)
@@ -64,7 +65,7 @@ class Evaluation:
         f1 = order_f1(read_order(work.truth), found)
         staves = sum(page.staves for page in answer.pages)
         print(f"{work.pages} {work.name}: {staves} staves, pitches in order F1 {f1:.3f}", flush=True)
-        self._keep(work, answer, [f1])
+        self._keep(work, answer, [f1], {})
 
     def _take_in_time(self, work: Work, answer: Answer) -> None:
         truth = read_truth(work.truth)
@@ -96,19 +97,22 @@ class Evaluation:
         ]
         self.lines += [whole, *(by_page if len(by_page) > 1 else [])]
         print(markdown([whole]).splitlines()[-1], flush=True)
-        self._keep(work, answer, [scores.note for scores in pages])
+        told = verdicts(truth.measures, found, align(self._scorer, truth.measures, found))
+        self._keep(work, answer, [scores.note for scores in pages], told)
 
     def _omr_ned(self, work: Work, answer: Answer, detail: int) -> float | None:
         if not self._ned:
             return None
         return 1.0 if answer.musicxml is None else omr_ned(work.truth, answer.musicxml, detail, NED_LIMIT_S)
 
-    def _keep(self, work: Work, answer: Answer, notes: Sequence[float]) -> None:
-        """Keep the coloured pages for the contact sheet."""
+    def _keep(self, work: Work, answer: Answer, notes: Sequence[float], told: Mapping[int, str]) -> None:
+        """Keep the coloured pages for the contact sheets, with what is wrong on them."""
         for number, page in enumerate(answer.pages, start=1):
             note = f"{notes[number - 1]:.3f}" if number <= len(notes) else "?"
             caption = f"{work.pages} {work.name} page {number}: {note}"
-            self.pages.setdefault(work.pages, []).append((caption, page.overlay))
+            marked = mark(page.overlay, page.measures, told)
+            (self._folder / f"{work.pages}-{work.name}-{number}.png").write_bytes(marked)
+            self.pages.setdefault(work.pages, []).append((caption, marked))
 
 
 def _staves(truth: Truth, answer: Answer, pages: Sequence[int]) -> Staves:

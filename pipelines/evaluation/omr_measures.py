@@ -25,7 +25,8 @@ SCORER: Final = Path("../shared/tools/score_omr.py")
 
 Pairs = Sequence[tuple[int, int]]  # of a true measure and a found one
 
-_KEYS: Final[dict[str, Callable[[MeasureNote], Hashable]]] = {
+#: What of a note is compared, by the measure that asks for it.
+KEYS: Final[dict[str, Callable[[MeasureNote], Hashable]]] = {
     "counted": lambda n: None,
     "diatonic": lambda n: height(n.pitch),
     "pitch": lambda n: n.pitch,
@@ -133,9 +134,9 @@ def score_pairs(
     total = max(true_notes + found_notes, 1)
     f1 = {
         name: 2 * sum(_shared(truth[i], found[j], key) for i, j in pairs) / total
-        for name, key in _KEYS.items()
+        for name, key in KEYS.items()
     }
-    whole = _KEYS["note"]
+    whole = KEYS["note"]
     right = sum(Counter(map(whole, truth[i])) == Counter(map(whole, found[j])) for i, j in pairs)
     count = len(truth) if true_measures is None else true_measures
     staff, voice = _placing(truth, found, pairs)

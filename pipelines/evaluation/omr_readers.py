@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from services.omr.straighten import prepare
-from services.omr.systems import find_systems
 
 from pipelines.cache import cache_folder
 from pipelines.release.served import SymbolsModel
 from services.music.musicxml import write_musicxml
 from services.omr.assembly import RecognisedPage, Recognition, assemble
+from services.omr.assembly.recognition import Box
 from services.omr.contract import SCORE, SYMBOLS
 from services.omr.overlay import overlay_png
 from services.omr.page import PreparedPage
 from services.omr.palette import ColourBy
 from services.omr.steps import TileModel, find_symbols
+from services.omr.straighten import prepare
 from services.omr.symbols import least_scores
+from services.omr.systems import find_systems
 from services.omr.uploads import PageLimits, find_pages, read_page
 from services.runtime.cards import read_card
 from services.triton.environment import REPOSITORY_ROOT
@@ -40,14 +41,14 @@ class PageFigures:
 
     Attributes:
         systems, staves: how many.
-        measures: index in the score of each of its measures.
+        measures: box of each of its measures, in px of the page, by the measure's index in the score.
         adding_up: how many of these add up.
         overlay: the coloured page, a PNG.
     """
 
     systems: int
     staves: int
-    measures: tuple[int, ...]
+    measures: Mapping[int, Box]
     adding_up: int
     overlay: bytes
 
@@ -138,7 +139,7 @@ def _figures(recognition: Recognition, overlays: Sequence[bytes]) -> tuple[PageF
             PageFigures(
                 systems=len(page.systems),
                 staves=sum(len(system.staves) for system in page.systems),
-                measures=tuple(measure.index for measure in measures),
+                measures={measure.index: measure.box for measure in measures},
                 adding_up=sum(measure.adds_up for measure in measures),
                 overlay=overlay,
             )
