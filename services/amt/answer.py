@@ -10,7 +10,7 @@ from services.amt.transcriber import Transcription
 from services.music.export import FILE_SUFFIX, MEDIA_TYPE
 from services.music.notes import Note
 from services.music.score import Key, Metre, Tempo
-from services.runtime.answers import AnswerFile, listed, zipped
+from services.runtime.answers import AnswerFile, listed, zipped_with_answer
 
 #: Notes written by one call of the JSON encoder, which holds Python's lock throughout.
 _NOTES_AT_ONCE: Final = 500
@@ -25,7 +25,7 @@ def as_json(transcription: Transcription, request_id: str, stem: str) -> bytes:
 def as_zip(transcription: Transcription, request_id: str, stem: str) -> bytes:
     """Write a zip of the files and of the JSON answer, which refers to them by name."""
     files = _files(transcription, stem)
-    return zipped(files, _written(transcription, request_id, listed(files, by_name=True)), stem)
+    return zipped_with_answer(files, _written(transcription, request_id, listed(files, by_name=True)), stem)
 
 
 def _files(transcription: Transcription, stem: str) -> list[AnswerFile]:

@@ -8,6 +8,7 @@ from typing import NoReturn
 
 import click
 
+from services.client.commands.recognize import recognize
 from services.client.commands.status import status
 from services.client.commands.transcribe import transcribe
 from services.errors import CopyistError
@@ -29,10 +30,11 @@ Completion for the shell: put this into ~/.bashrc (or zsh, fish instead of bash)
 )
 @click.version_option(package_name="copyist")
 def copyist() -> None:
-    """Hears music and writes it down: recordings in, notation out."""
+    """Hears music or reads it, and writes it down: recordings or pages in, notation out."""
 
 
 copyist.add_command(transcribe)
+copyist.add_command(recognize)
 copyist.add_command(status)
 
 
@@ -52,7 +54,7 @@ def main() -> NoReturn:
         print(f"copyist: {error}", file=sys.stderr)
         sys.exit(FAILED)
     except (click.Abort, KeyboardInterrupt):
-        print("copyist: interrupted; finished recordings are kept", file=sys.stderr)
+        print("copyist: interrupted; finished files are kept", file=sys.stderr)
         sys.exit(INTERRUPTED)
 
 

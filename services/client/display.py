@@ -17,7 +17,7 @@ from rich.table import Column
 
 from services.client import client
 from services.client.batch import Failure, Job, Watcher
-from services.client.results import Transcription
+from services.client.results import Answer
 
 
 class Display(Watcher, AbstractContextManager["Display"]):
@@ -29,18 +29,18 @@ class Display(Watcher, AbstractContextManager["Display"]):
         self._started_s: dict[Job, float] = {}
 
     def started(self, job: Job) -> None:
-        """A recording's turn has come."""
+        """A job's turn has come."""
         self._started_s[job] = time.monotonic()
 
     def progressed(self, job: Job, progress: client.Progress) -> None:
         """Nothing to show on plain lines."""
 
-    def done(self, job: Job, heard: Transcription, written: Sequence[Path]) -> None:
-        """Tell what was heard, and where it is written."""
+    def done(self, job: Job, answer: Answer, written: Sequence[Path]) -> None:
+        """Tell what was found, and where it is written."""
         took_s = time.monotonic() - self._started_s.pop(job)
         self._finished += 1
         counted = f"[{self._finished}/{self._total}]"
-        print(f"{counted} {shown(job.source)}: {summary(heard)} ({took_s:.1f} s)", flush=True)
+        print(f"{counted} {shown(job.source)}: {answer} ({took_s:.1f} s)", flush=True)
         for path in written:
             print(f"    {shown(path)}", flush=True)
 
@@ -59,7 +59,7 @@ class Display(Watcher, AbstractContextManager["Display"]):
 
 
 class BarDisplay(Display):
-    """The same with a bar for each recording under way and one for all of them, on stderr."""
+    """The same with a bar for each job under way and one for all of them, on stderr."""
 
     def __init__(self, total: int) -> None:
         super().__init__(total)
@@ -81,21 +81,21 @@ class BarDisplay(Display):
         return self
 
     def started(self, job: Job) -> None:
-        """A recording's turn has come."""
+        """A job's turn has come."""
         super().started(job)
         self._tasks[job.source] = self._bars.add_task(escape(shown(job.source)), total=None, state="sending")
 
     def progressed(self, job: Job, progress: client.Progress) -> None:
-        """Move the recording's bar."""
+        """Move the job's bar."""
         task = self._tasks[job.source]
         if progress.sent == progress.size:
-            self._bars.update(task, total=None, state="listening")
+            self._bars.update(task, total=None, state="working")
         else:
             self._bars.update(task, completed=progress.sent, total=progress.size, state="sending")
 
-    def done(self, job: Job, heard: Transcription, written: Sequence[Path]) -> None:
-        """Tell what was heard, and where it is written."""
-        super().done(job, heard, written)
+    def done(self, job: Job, answer: Answer, written: Sequence[Path]) -> None:
+        """Tell what was found, and where it is written."""
+        super().done(job, answer, written)
         self._put_away(job.source)
 
     def failed(self, failure: Failure) -> None:
@@ -116,18 +116,6 @@ class BarDisplay(Display):
         trace: TracebackType | None,
     ) -> None:
         self._bars.stop()
-
-
-def summary(heard: Transcription) -> str:
-    """One line on what was heard: `214 notes, E-flat major, 4/4, 96 bpm`."""
-    facts = ["1 note" if len(heard.notes) == 1 else f"{len(heard.notes)} notes"]
-    if heard.key:
-        facts.append(heard.key.name)
-    if heard.metre:
-        facts.append(str(heard.metre))
-    if heard.tempo:
-        facts.append(f"{heard.tempo.bpm:.0f} bpm")
-    return ", ".join(facts)
 
 
 def failure_line(failure: Failure) -> str:

@@ -8,13 +8,14 @@ only in how they do what is yielded.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 import httpx
 
 from services.client.errors import BadAnswerError
+from services.client.pages import Recognition, parse_recognition
 from services.client.problems import problem_of, unreachable
 from services.client.results import (
     Model,
@@ -24,7 +25,7 @@ from services.client.results import (
     parse_transcription,
 )
 from services.client.retry import Patience, RetryPolicy, parse_retry_after
-from services.client.uploads import MultipartBody, Upload
+from services.client.uploads import MultipartBody, Upload, total_size
 from services.errors import CopyistError
 
 T = TypeVar("T")
@@ -54,14 +55,14 @@ class Call:
     """One HTTP request to make.
 
     Attributes:
-        method, path: such as `GET` and `/readyz`.
+        method, url: such as `GET` and `http://127.0.0.1:3000/readyz`.
         timeout: for each of connecting, writing and waiting for the answer.
         headers: beyond those every request has.
         body: what to upload, if anything.
     """
 
     method: str
-    path: str
+    url: str
     timeout: httpx.Timeout
     headers: dict[str, str] = field(default_factory=dict)
     body: MultipartBody | None = None
@@ -73,7 +74,7 @@ Exchange = Generator[Step, Outcome, T]
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class TranscriptionOptions:
     """The options of a transcription; None leaves the choice to the service."""
 
     instrument: str = "piano"
@@ -83,8 +84,7 @@ class Options:
 
     def fields(self) -> dict[str, str]:
         """The form fields that say the same."""
-        formats = self.formats if isinstance(self.formats, str) else ",".join(self.formats)
-        fields = {"instrument": self.instrument, "formats": formats}
+        fields = {"instrument": self.instrument, "formats": _joined(self.formats)}
         if self.tempo is not None:
             fields["tempo"] = f"{self.tempo:g}"
         if self.quantise is not None:
@@ -93,25 +93,81 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
+class RecognitionOptions:
+    """The options of a recognition; None leaves the choice to the service."""
+
+    formats: str | Iterable[str] = ()
+    colour_by: str | None = None
+    explain: bool = False
+
+    def fields(self) -> dict[str, str]:
+        """The form fields that say the same."""
+        fields = {"formats": _joined(self.formats), "explain": str(int(self.explain))}
+        if self.colour_by is not None:
+            fields["colour_by"] = self.colour_by
+        return fields
+
+
+def _joined(formats: str | Iterable[str]) -> str:
+    return formats if isinstance(formats, str) else ",".join(formats)
+
+
+@dataclass(frozen=True, slots=True)
 class Api:
-    """The requests of the API, as exchanges with the service at `base_url`."""
+    """The requests of the API, as exchanges with the services.
+
+    Attributes:
+        base_url: the address asked for everything but pages.
+        pages_url: the address asked to recognise pages.
+        retry: how often to try again.
+        timeout_s: longest wait for an answer to begin; None sizes it to the upload.
+    """
 
     base_url: str
+    pages_url: str
     retry: RetryPolicy
     timeout_s: float | None = None
 
     def transcribe(
-        self, upload: Upload, options: Options, on_sent: Callable[[int], None] = lambda sent: None
+        self,
+        upload: Upload,
+        options: TranscriptionOptions,
+        on_sent: Callable[[int], None] = lambda sent: None,
     ) -> Exchange[Transcription]:
         """`POST /v1/transcribe`."""
-
-        def call() -> Call:
-            body = MultipartBody(upload, options.fields(), on_sent)
-            timeout = self._timeout(answer_s(upload.size))
-            return Call("POST", "/v1/transcribe", timeout, body.headers, body)
-
-        response = yield from self._answer(call, lambda: upload.replayable)
+        url = f"{self.base_url}/v1/transcribe"
+        response = yield from self._upload(url, [upload], options.fields(), on_sent)
         return parse_transcription(_json(response))
+
+    def recognize(
+        self,
+        uploads: Sequence[Upload],
+        options: RecognitionOptions,
+        on_sent: Callable[[int], None] = lambda sent: None,
+    ) -> Exchange[Recognition]:
+        """`POST /v1/recognize`."""
+        url = f"{self.pages_url}/v1/recognize"
+        response = yield from self._upload(url, uploads, options.fields(), on_sent)
+        return parse_recognition(_json(response))
+
+    def restore(self, upload: Upload) -> Exchange[bytes]:
+        """`POST /v1/restore`, for one page."""
+        response = yield from self._upload(f"{self.pages_url}/v1/restore", [upload], {}, lambda sent: None)
+        return response.content
+
+    def _upload(
+        self,
+        url: str,
+        uploads: Sequence[Upload],
+        fields: Mapping[str, str],
+        on_sent: Callable[[int], None],
+    ) -> Exchange[httpx.Response]:
+        def call() -> Call:
+            body = MultipartBody(uploads, fields, on_sent)
+            timeout = self._timeout(answer_s(total_size(uploads)))
+            return Call("POST", url, timeout, body.headers, body)
+
+        return self._answer(call, lambda: all(upload.replayable for upload in uploads))
 
     def models(self) -> Exchange[tuple[Model, ...]]:
         """`GET /v1/models`."""
@@ -147,17 +203,22 @@ class Api:
             case httpx.Response():
                 return problem_of(outcome)
             case httpx.RequestError():
-                error = unreachable(outcome, self.base_url, call.timeout.read or 0.0)
+                error = unreachable(outcome, _origin(call.url), call.timeout.read or 0.0)
                 error.__cause__ = outcome
                 return error
             case None:
                 raise AssertionError("a call was answered by nothing")
 
     def _get(self, path: str) -> Call:
-        return Call("GET", path, self._timeout(10.0))
+        return Call("GET", self.base_url + path, self._timeout(10.0))
 
     def _timeout(self, answer: float) -> httpx.Timeout:
         return httpx.Timeout(WRITE_S, connect=CONNECT_S, read=self.timeout_s or answer)
+
+
+def _origin(url: str) -> str:
+    """The service's address, of a request's."""
+    return url.partition("/v1/")[0].removesuffix("/readyz")
 
 
 def _wait_s(outcome: Outcome, patience: Patience) -> float | None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Final
 
 from services.client.errors import BadAnswerError
 from services.client.files import write_whole
 from services.errors import InputError
 from services.music.notes import Note
+
+_OVERLAY_SUFFIX: Final = re.compile(r"(-\d+)?\.overlay\.png$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,7 @@ class ScoreFile:
 
     Attributes:
         name: the upload's stem and the format's suffix, such as `prelude.mid`.
-        format: `midi`, `musicxml`, `pdf`, `svg`, `json` or `csv`.
+        format: `midi`, `musicxml`, `pdf`, `svg`, `json`, `csv` or `overlay`.
         media_type: such as `audio/midi`.
         content: the file's bytes.
     """
@@ -78,31 +81,24 @@ class ScoreFile:
 
     @property
     def suffix(self) -> str:
-        """The name's suffix with its dot, such as `.mid`."""
-        return PurePosixPath(self.name).suffix
+        """The name's suffix with its dot, such as `.mid`; of an overlay with the page's number before it."""
+        found = _OVERLAY_SUFFIX.search(self.name)
+        return found[0] if found else PurePosixPath(self.name).suffix
 
 
 @dataclass(frozen=True, slots=True)
-class Transcription:
-    """What was heard in one recording.
+class Answer:
+    """What every answer holds.
 
     Attributes:
         id: the request's id, to quote when something is odd.
-        model: the model and version that listened.
-        duration_s: the recording's length in seconds.
-        notes: all notes, by onset, then pitch.
-        key, metre, tempo: what the notation found; None where there was nothing to find it in.
+        model: the model and version that answered.
         timings_s: seconds that each stage took in the service, by the stage's name.
         files: the files asked for, in the order asked.
     """
 
     id: str
     model: Model
-    duration_s: float
-    notes: tuple[Note, ...]
-    key: Key | None
-    metre: Metre | None
-    tempo: Tempo | None
     timings_s: Mapping[str, float]
     files: tuple[ScoreFile, ...]
 
@@ -117,8 +113,8 @@ class Transcription:
                 return file
         had = ", ".join(file.format for file in self.files) or "none"
         raise InputError(
-            f"The transcription holds no {wanted} file (it holds: {had}).",
-            remedy=f'Ask for it: transcribe(..., formats=["{wanted}"]).',
+            f"The answer holds no {wanted} file (it holds: {had}).",
+            remedy=f'Ask for it: formats=["{wanted}"].',
         )
 
     def save(self, directory: str | Path, *, stem: str | None = None) -> tuple[Path, ...]:
@@ -144,8 +140,35 @@ class Transcription:
 
 
 @dataclass(frozen=True, slots=True)
+class Transcription(Answer):
+    """What was heard in one recording.
+
+    Attributes:
+        duration_s: the recording's length in seconds.
+        notes: all notes, by onset, then pitch.
+        key, metre, tempo: what the notation found; None where there was nothing to find it in.
+    """
+
+    duration_s: float
+    notes: tuple[Note, ...]
+    key: Key | None
+    metre: Metre | None
+    tempo: Tempo | None
+
+    def __str__(self) -> str:
+        facts = ["1 note" if len(self.notes) == 1 else f"{len(self.notes)} notes"]
+        if self.key:
+            facts.append(self.key.name)
+        if self.metre:
+            facts.append(str(self.metre))
+        if self.tempo:
+            facts.append(f"{self.tempo.bpm:.0f} bpm")
+        return ", ".join(facts)
+
+
+@dataclass(frozen=True, slots=True)
 class Readiness:
-    """Whether the service can transcribe just now, and in its own words why not."""
+    """Whether the service can do its work just now, and in its own words why not."""
 
     ready: bool
     detail: str
@@ -159,15 +182,12 @@ def parse_transcription(answer: Mapping[str, Any]) -> Transcription:
     """
     try:
         return Transcription(
-            id=str(answer["id"]),
-            model=_model(answer["model"]),
+            **common(answer),
             duration_s=float(answer["duration_s"]),
             notes=tuple(_note(note) for note in answer["notes"]),
-            key=_key(answer.get("key")),
-            metre=_metre(answer.get("metre")),
+            key=parse_key(answer.get("key")),
+            metre=parse_metre(answer.get("metre")),
             tempo=_tempo(answer.get("tempo")),
-            timings_s={stage: float(seconds) for stage, seconds in answer["timings_s"].items()},
-            files=tuple(_file(file) for file in answer["files"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BadAnswerError(
@@ -191,6 +211,16 @@ def parse_models(answer: Any) -> tuple[Model, ...]:
         ) from error
 
 
+def common(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """Make typed values of what every answer holds, as arguments of an `Answer`."""
+    return {
+        "id": str(answer["id"]),
+        "model": _model(answer["model"]),
+        "timings_s": {stage: float(seconds) for stage, seconds in answer["timings_s"].items()},
+        "files": tuple(_file(file) for file in answer["files"]),
+    }
+
+
 def _model(value: Mapping[str, Any]) -> Model:
     return Model(name=str(value["name"]), version=str(value["version"]))
 
@@ -205,7 +235,8 @@ def _note(value: Mapping[str, Any]) -> Note:
     )
 
 
-def _key(value: Mapping[str, Any] | None) -> Key | None:
+def parse_key(value: Mapping[str, Any] | None) -> Key | None:
+    """Make the typed value of an answer's key."""
     if value is None:
         return None
     return Key(
@@ -216,7 +247,8 @@ def _key(value: Mapping[str, Any] | None) -> Key | None:
     )
 
 
-def _metre(value: Mapping[str, Any] | None) -> Metre | None:
+def parse_metre(value: Mapping[str, Any] | None) -> Metre | None:
+    """Make the typed value of an answer's metre."""
     if value is None:
         return None
     return Metre(

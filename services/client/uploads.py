@@ -1,77 +1,79 @@
-"""Audio on its way out: read in pieces from a path, bytes or a file, as one multipart body."""
+"""Files on their way out: read in pieces from a path, bytes or a file, as one multipart body."""
 
 from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO, Final
 
 import anyio.to_thread
 
-#: What can be transcribed: a path, the bytes themselves, or a file open for reading in binary.
-Audio = str | Path | bytes | bytearray | memoryview | BinaryIO
+#: What can be sent: a path, the bytes themselves, or a file open for reading in binary.
+Source = str | Path | bytes | bytearray | memoryview | BinaryIO
 
 PIECE_BYTES: Final = 256 * 1024
+#: Between a file's last byte and the next boundary.
+_END: Final = b"\r\n"
 
 
 class Upload:
-    """One recording to send, never held in memory whole unless it came so.
+    """One file to send, never held in memory whole unless it came so.
 
     Attributes:
         name: the file name told to the service, which names its files after it.
         size: bytes in all, or None when that cannot be known (a pipe).
     """
 
-    def __init__(self, audio: Audio, name: str | None = None) -> None:
-        """Look at the audio without reading it.
+    def __init__(self, source: Source, name: str | None = None) -> None:
+        """Look at the file without reading it.
 
         Args:
-            audio: a path, bytes, or a binary file, which is sent from where it stands.
+            source: a path, bytes, or a binary file, which is sent from where it stands.
             name: the file name to tell the service; by default the path's own.
 
         Raises:
             OSError: when a path cannot be read.
         """
-        self._audio = audio
+        self._source = source
         self._start: int | None = 0
         self._taken = False
-        if isinstance(audio, str | Path):
-            with Path(audio).open("rb") as file:  # an absent or forbidden file is told before any sending
+        if isinstance(source, str | Path):
+            with Path(source).open("rb") as file:  # an absent or forbidden file is told before any sending
                 self.size: int | None = os.fstat(file.fileno()).st_size
-            self.name = name or Path(audio).name
-        elif isinstance(audio, bytes | bytearray | memoryview):
-            self.size = memoryview(audio).nbytes
-            self.name = name or "recording"
+            self.name = name or Path(source).name
+        elif isinstance(source, bytes | bytearray | memoryview):
+            self.size = memoryview(source).nbytes
+            self.name = name or "upload"
         else:
-            self._start, self.size = _extent(audio)
-            own_name = getattr(audio, "name", None)
-            self.name = name or (Path(own_name).name if isinstance(own_name, str) else "recording")
+            self._start, self.size = _extent(source)
+            own_name = getattr(source, "name", None)
+            self.name = name or (Path(own_name).name if isinstance(own_name, str) else "upload")
 
     @property
     def replayable(self) -> bool:
-        """Whether the audio can be sent (once more) from its start."""
+        """Whether it can be sent (once more) from its start."""
         return self._start is not None or not self._taken
 
     def pieces(self) -> Iterator[bytes]:
-        """The audio from its start, in pieces of `PIECE_BYTES` at most."""
+        """Its bytes from the start, in pieces of `PIECE_BYTES` at most."""
         self._taken = True
-        if isinstance(self._audio, str | Path):
-            with Path(self._audio).open("rb") as file:
+        if isinstance(self._source, str | Path):
+            with Path(self._source).open("rb") as file:
                 yield from _read(file)
-        elif isinstance(self._audio, bytes | bytearray | memoryview):
-            view = memoryview(self._audio).cast("B")
+        elif isinstance(self._source, bytes | bytearray | memoryview):
+            view = memoryview(self._source).cast("B")
             for start in range(0, len(view), PIECE_BYTES):
                 yield bytes(view[start : start + PIECE_BYTES])
         else:
             if self._start is not None:
-                self._audio.seek(self._start)
-            yield from _read(self._audio)
+                self._source.seek(self._start)
+            yield from _read(self._source)
 
 
 class MultipartBody:
-    """A multipart/form-data body (RFC 7578): plain fields first, then the recording as `file`.
+    """A multipart/form-data body (RFC 7578): plain fields first, then each file as `file`.
 
     Iterating gives the bytes to send, synchronously or not, each time from the start. httpx's own
     multipart rewinds a file to its beginning rather than to where it stood, reads on the event loop
@@ -83,53 +85,70 @@ class MultipartBody:
 
     def __init__(
         self,
-        upload: Upload,
+        uploads: Sequence[Upload],
         fields: Mapping[str, str],
         on_sent: Callable[[int], None] = lambda sent: None,
     ) -> None:
-        """Frame an upload.
+        """Frame uploads.
 
         Args:
-            upload: the recording.
+            uploads: the files, in order.
             fields: the form's other fields.
-            on_sent: told how many of the recording's bytes were handed to the connection so far.
+            on_sent: told how many of the files' bytes were handed to the connection so far.
         """
         boundary = secrets.token_hex(16)
-        self._upload = upload
+        self._uploads = uploads
         self._on_sent = on_sent
         parts = [f'name="{name}"\r\n\r\n{value}\r\n' for name, value in fields.items()]
+        start = f"--{boundary}\r\nContent-Disposition: form-data; "
+        self._fields = "".join(f"{start}{part}" for part in parts).encode()
         kind = "Content-Type: application/octet-stream"
-        parts.append(f'name="file"; filename="{_quoted(upload.name)}"\r\n{kind}\r\n\r\n')
-        head = "".join(f"--{boundary}\r\nContent-Disposition: form-data; {part}" for part in parts)
-        # Linux lets file names be no valid text at all; such a name is told as nearly as can be.
-        self._head = head.encode(errors="replace")
-        self._tail = f"\r\n--{boundary}--\r\n".encode()
+        self._heads = [
+            # Linux lets file names be no valid text at all; such a name is told as nearly as can be.
+            f'{start}name="file"; filename="{_quoted(upload.name)}"\r\n{kind}\r\n\r\n'.encode(
+                errors="replace"
+            )
+            for upload in uploads
+        ]
+        self._tail = f"--{boundary}--\r\n".encode()
         self.headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
-        if upload.size is not None:
-            length = len(self._head) + upload.size + len(self._tail)
-            self.headers["Content-Length"] = str(length)
+        if (size := total_size(uploads)) is not None:
+            frames = sum(map(len, self._heads)) + len(_END) * len(uploads)
+            self.headers["Content-Length"] = str(len(self._fields) + frames + size + len(self._tail))
 
     def __iter__(self) -> Iterator[bytes]:
         sent = 0
         self._on_sent(sent)
-        yield self._head
-        for piece in self._upload.pieces():
-            yield piece
-            sent += len(piece)
-            self._on_sent(sent)
+        yield self._fields
+        for head, upload in zip(self._heads, self._uploads, strict=True):
+            yield head
+            for piece in upload.pieces():
+                yield piece
+                sent += len(piece)
+                self._on_sent(sent)
+            yield _END
         yield self._tail
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         sent = 0
         self._on_sent(sent)
-        yield self._head
-        pieces = self._upload.pieces()
-        # Reading blocks, so it is done beside the event loop; telling progress is done on it.
-        while piece := await anyio.to_thread.run_sync(next, pieces, b""):
-            yield piece
-            sent += len(piece)
-            self._on_sent(sent)
+        yield self._fields
+        for head, upload in zip(self._heads, self._uploads, strict=True):
+            yield head
+            pieces = upload.pieces()
+            # Reading blocks, so it is done beside the event loop; telling progress is done on it.
+            while piece := await anyio.to_thread.run_sync(next, pieces, b""):
+                yield piece
+                sent += len(piece)
+                self._on_sent(sent)
+            yield _END
         yield self._tail
+
+
+def total_size(uploads: Sequence[Upload]) -> int | None:
+    """Bytes of all files together, or None when that cannot be known."""
+    sizes = [upload.size for upload in uploads]
+    return None if None in sizes else sum(size or 0 for size in sizes)
 
 
 def _read(file: BinaryIO) -> Iterator[bytes]:

@@ -18,6 +18,19 @@ FILE_SUFFIX: Final = {
     "csv": ".csv",
 }
 
+#: The same for pages; of an overlay there is one for each page.
+PAGE_FILE_SUFFIX: Final = {
+    "midi": ".mid",
+    "musicxml": ".musicxml",
+    "pdf": ".pdf",
+    "svg": ".svg",
+    "json": ".json",
+    "overlay": ".overlay.png",
+}
+
+#: What the colours of an overlay can tell.
+COLOUR_BY: Final = ("pitch", "staff", "duration", "confidence")
+
 #: Finest note values that notation can be drawn with.
 QUANTISE: Final = ("auto", "off", "1/8", "1/16", "1/32", "1/8t", "1/16t")
 

@@ -15,7 +15,7 @@ from services.runtime.settings import PREFIX, Settings
 from services.triton.environment import DEFAULT_ROOT, REPOSITORY_ROOT
 
 #: Every program of the stack, in the order in which they start.
-PROGRAMS: Final = ("triton", "amt")
+PROGRAMS: Final = ("triton", "amt", "omr")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +38,8 @@ class StackOptions:
     triton_metrics_port: int = 8002
     amt_http_port: int = 3000
     amt_grpc_port: int = 3001
+    omr_http_port: int = 3002
+    omr_grpc_port: int = 3003
     programs: tuple[str, ...] = PROGRAMS
 
     @classmethod
@@ -68,6 +70,8 @@ class StackOptions:
                 triton_metrics_port=_port(environment, "TRITON_METRICS_PORT", defaults.triton_metrics_port),
                 amt_http_port=settings.amt_http_port,
                 amt_grpc_port=settings.amt_grpc_port,
+                omr_http_port=settings.omr_http_port,
+                omr_grpc_port=settings.omr_grpc_port,
             )
         except ValueError as error:
             raise StackError(str(error), remedy="Correct the variable and try again.") from error
@@ -85,6 +89,8 @@ class StackOptions:
             "TRITON_METRICS_PORT": self.triton_metrics_port,
             "AMT_HTTP_PORT": self.amt_http_port,
             "AMT_GRPC_PORT": self.amt_grpc_port,
+            "OMR_HTTP_PORT": self.omr_http_port,
+            "OMR_GRPC_PORT": self.omr_grpc_port,
         }
         return {PREFIX + name: str(value) for name, value in values.items()}
 
@@ -98,6 +104,9 @@ class StackOptions:
         if "amt" in self.programs:
             ports["the audio service's HTTP"] = self.amt_http_port
             ports["the audio service's gRPC"] = self.amt_grpc_port
+        if "omr" in self.programs:
+            ports["the page service's HTTP"] = self.omr_http_port
+            ports["the page service's gRPC"] = self.omr_grpc_port
         return ports
 
 
@@ -112,6 +121,8 @@ def private(run_dir: Path, options: StackOptions | None = None) -> StackOptions:
         triton_metrics_port=next(free),
         amt_http_port=next(free),
         amt_grpc_port=next(free),
+        omr_http_port=next(free),
+        omr_grpc_port=next(free),
     )
 
 
@@ -140,7 +151,7 @@ def _free_ports() -> Iterator[int]:
     """Ports that nothing listens on; all different, as each is held until the last was found."""
     with ExitStack() as held:
         ports = []
-        for _ in range(5):
+        for _ in range(7):
             probe = held.enter_context(closing(socket.socket()))
             probe.bind(("127.0.0.1", 0))
             ports.append(probe.getsockname()[1])

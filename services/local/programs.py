@@ -62,7 +62,7 @@ def programs(options: StackOptions) -> list[Program]:
         TritonEnvironmentError: Triton's environment has not been prepared.
         StackError: there is no model repository.
     """
-    makers = {"triton": _triton, "amt": _amt}
+    makers = {"triton": _triton, "amt": _amt, "omr": _omr}
     return [makers[name](options) for name in options.programs]
 
 
@@ -123,20 +123,31 @@ def _shm_prefix(options: StackOptions) -> str:
 
 
 def _amt(options: StackOptions) -> Program:
-    http = f"http://{options.host}:{options.amt_http_port}"
-    command = [sys.executable, "-m", "bentoml", "serve", "services.amt.service:AudioService"]
+    service = "services.amt.service:AudioService"
+    return _bento("amt", service, options, options.amt_http_port, options.amt_grpc_port)
+
+
+def _omr(options: StackOptions) -> Program:
+    service = "services.omr.service:PageService"
+    return _bento("omr", service, options, options.omr_http_port, options.omr_grpc_port)
+
+
+def _bento(name: str, service: str, options: StackOptions, http_port: int, grpc_port: int) -> Program:
+    """A service that BentoML serves."""
+    http = f"http://{options.host}:{http_port}"
+    command = [sys.executable, "-m", "bentoml", "serve", service]
     command += ["--working-dir", str(REPOSITORY_ROOT)]
-    command += ["--host", options.host, "--port", str(options.amt_http_port)]
+    command += ["--host", options.host, "--port", str(http_port)]
     return Program(
-        name="amt",
+        name=name,
         command=command,
         variables={
             **os.environ,
             **options.variables,
-            "BENTOML_HOME": str(options.run_dir / "bentoml"),
+            "BENTOML_HOME": str(options.run_dir / f"bentoml-{name}"),
             "BENTOML_DO_NOT_TRACK": "true",
         },
-        addresses={"HTTP": http, "gRPC": f"{options.host}:{options.amt_grpc_port}", "docs": f"{http}/docs"},
+        addresses={"HTTP": http, "gRPC": f"{options.host}:{grpc_port}", "docs": f"{http}/docs"},
         health=lambda client: _service_health(client, http),
         cleanup=lambda: None,
         grace_s=35.0,

@@ -71,7 +71,7 @@ def up(options: StackOptions, report: Report = print, *, owned: bool = False) ->
         check_ports(options)
         for log in options.run_dir.glob("*.log"):
             log.unlink()
-        report("copyist: starting " + " and ".join(options.programs))
+        report(f"copyist: starting {', '.join(options.programs)}")
         command = [sys.executable, "-m", "services.local", "run", *options.programs]
         command += ["--owner", str(os.getpid())] if owned else []
         variables = {**os.environ, **options.variables, "PYTHONPATH": str(REPOSITORY_ROOT)}
@@ -181,6 +181,16 @@ class LocalStack:
     def grpc_url(self) -> str:
         """The audio service's gRPC address, `host:port`."""
         return f"{self.options.host}:{self.options.amt_grpc_port}"
+
+    @property
+    def omr_http_url(self) -> str:
+        """The page service's HTTP address, `http://host:port`."""
+        return f"http://{self.options.host}:{self.options.omr_http_port}"
+
+    @property
+    def omr_grpc_url(self) -> str:
+        """The page service's gRPC address, `host:port`."""
+        return f"{self.options.host}:{self.options.omr_grpc_port}"
 
     @property
     def triton_url(self) -> str:

@@ -58,13 +58,17 @@ def _data_uri(file: AnswerFile) -> str:
     return f"data:{file.media_type.replace(' ', '')};base64,{base64.b64encode(file.content).decode()}"
 
 
-def zipped(files: Sequence[AnswerFile], answer: Iterable[bytes], stem: str) -> bytes:
-    """Write a zip of the files and of the JSON answer, `stem.json` unless a file is called so."""
+def zipped(files: Sequence[AnswerFile]) -> bytes:
+    """Write a zip of files."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for file in files:
             archive.writestr(file.name, file.content)
-        taken = {file.name for file in files}
-        name = f"{stem}.json" if f"{stem}.json" not in taken else f"{stem}.answer.json"
-        archive.writestr(name, b"".join(answer))
     return buffer.getvalue()
+
+
+def zipped_with_answer(files: Sequence[AnswerFile], answer: Iterable[bytes], stem: str) -> bytes:
+    """Write a zip of files and of the JSON answer, `stem.json` unless a file is called so."""
+    taken = {file.name for file in files}
+    name = f"{stem}.json" if f"{stem}.json" not in taken else f"{stem}.answer.json"
+    return zipped([*files, AnswerFile(name, "json", JSON, b"".join(answer))])

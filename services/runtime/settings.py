@@ -24,10 +24,16 @@ class Settings:
         amt_http_port: port of the audio service's HTTP API.
         amt_grpc_port: port of the audio service's gRPC API.
         amt_workers: processes that serve the audio service.
+        omr_http_port: port of the page service's HTTP API.
+        omr_grpc_port: port of the page service's gRPC API.
+        omr_workers: processes that serve the page service.
         max_upload_bytes: largest accepted upload, in bytes.
         max_audio_s: longest accepted recording, in seconds.
         max_pages: most pages accepted in one request.
         max_page_pixels: largest accepted picture of a page, in pixels.
+        max_recognitions: requests for pages served at once by one process; more are answered 429.
+        pages_in_flight: pages read at once by one process, over all requests.
+        tiles_in_flight: tiles of one page that may be at the model server at once.
         max_transcriptions: recordings transcribed at once by one process; more are answered 429.
         chunks_in_flight: chunks of one recording that may be at the model server at once.
         engraving_processes: processes that write and engrave scores, for each serving process.
@@ -43,10 +49,16 @@ class Settings:
     amt_http_port: int = 3000
     amt_grpc_port: int = 3001
     amt_workers: int = 1
+    omr_http_port: int = 3002
+    omr_grpc_port: int = 3003
+    omr_workers: int = 1
     max_upload_bytes: int = 128 * MIB
     max_audio_s: int = 7200
     max_pages: int = 100
     max_page_pixels: int = 100_000_000
+    max_recognitions: int = 8
+    pages_in_flight: int = 3
+    tiles_in_flight: int = 4
     max_transcriptions: int = 4
     chunks_in_flight: int = 3
     engraving_processes: int = 1

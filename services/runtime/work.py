@@ -13,7 +13,7 @@ from typing import TypeVar
 R = TypeVar("R")
 
 
-async def in_thread(threads: Executor, work: Callable[[], R], cancelled: threading.Event) -> R:
+async def in_thread(threads: Executor, work: Callable[[], R], cancelled: threading.Event | None = None) -> R:
     """Do the work in a thread; it has ended when this returns or raises.
 
     Args:
@@ -25,7 +25,8 @@ async def in_thread(threads: Executor, work: Callable[[], R], cancelled: threadi
     try:
         return await asyncio.shield(call)
     except asyncio.CancelledError:
-        cancelled.set()
+        if cancelled is not None:
+            cancelled.set()
         await asyncio.wait((call,))
         raise
 

@@ -182,7 +182,7 @@ def test_upload_is_never_held_whole(scripted: Scripted, tmp_path: Path) -> None:
     scripted.answers = lambda asked, count: good()
     pieces = []
     tracemalloc.start()
-    for piece in MultipartBody(Upload(path), {}):
+    for piece in MultipartBody([Upload(path)], {}):
         pieces.append(len(piece))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()

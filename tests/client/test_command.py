@@ -67,7 +67,7 @@ def test_folder_stands_for_its_audio_and_is_mirrored(service: Scripted, tmp_path
 def test_folder_without_audio_is_a_failure(service: Scripted, tmp_path: Path) -> None:
     result = copyist("transcribe", tmp_path, "-o", tmp_path, "--url", service.url)
     assert result.returncode == 1
-    assert "No audio file is in this folder" in result.stderr
+    assert "Nothing to read is in this folder (looked for .aac" in result.stderr
 
 
 @pytest.mark.parametrize("absolute", [True, False])
@@ -107,7 +107,7 @@ def test_recording_is_never_written_over(service: Scripted, tmp_path: Path) -> N
     path.write_bytes(b"in truth audio")
     result = copyist("transcribe", path, "-o", tmp_path, "--url", service.url)
     assert result.returncode == 2
-    assert "written over a recording" in result.stderr
+    assert "written over a file that is to be read" in result.stderr
     assert path.read_bytes() == b"in truth audio"
 
 

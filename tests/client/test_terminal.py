@@ -156,7 +156,7 @@ def test_bars_on_a_terminal(service: Scripted, tmp_path: Path) -> None:
         ["transcribe", ".", "-o", "out", "--format", "midi", "--url", service.url], tmp_path
     )
     assert status == 1
-    assert "listening" in shown
+    assert "working" in shown
     assert "2/3" in shown
     assert "copyist: bad.wav: This is no audio. Do otherwise." in shown
     assert "2 notes, E-flat major" in shown

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from services.client import vocabulary
 from services.music import export, notate
+from services.omr import options, palette
 
 
 def test_formats_and_suffixes_are_the_services() -> None:
     assert vocabulary.FILE_SUFFIX == export.FILE_SUFFIX
+
+
+def test_page_formats_suffixes_and_colours_are_the_services() -> None:
+    assert vocabulary.PAGE_FILE_SUFFIX == options.FILE_SUFFIX
+    assert tuple(palette.ColourBy) == vocabulary.COLOUR_BY
 
 
 def test_grids_are_the_services() -> None:

@@ -21,12 +21,14 @@ def test_the_services_are_told_of_the_same_places(tmp_path: Path) -> None:
     assert settings.triton_url == f"127.0.0.1:{options.triton_grpc_port}"
     assert settings.amt_http_port == options.amt_http_port
     assert settings.amt_grpc_port == options.amt_grpc_port
+    assert settings.omr_http_port == options.omr_http_port
+    assert settings.omr_grpc_port == options.omr_grpc_port
     assert settings.model_repository == options.model_repository
 
 
 def test_a_private_stack_has_ports_of_its_own(tmp_path: Path) -> None:
     ports = private(tmp_path).ports()
-    assert len(ports) == len(set(ports.values())) == 5
+    assert len(ports) == len(set(ports.values())) == 7
 
 
 @pytest.mark.parametrize(

@@ -4,42 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
 import click
 
-from services.client.batch import Job, check_clashes, plan, transcribe_all
-from services.client.client import AsyncCopyist
-from services.client.commands.options import url_option
+from services.client.batch import AUDIO_SUFFIXES, Job, check_clashes, plan, write_down_all
+from services.client.client import AsyncCopyist, Progress
+from services.client.commands.options import BUSY_S, FormatList, directory_option, missing, url_option
 from services.client.display import BarDisplay, Display
-from services.client.exchange import Options
+from services.client.exchange import TranscriptionOptions
+from services.client.results import Transcription
 from services.client.retry import RetryPolicy
 from services.client.vocabulary import FASTEST_BPM, FILE_SUFFIX, QUANTISE, SLOWEST_BPM
 from services.errors import InputError
 
 DEFAULT_FORMATS: Final = "midi,musicxml,pdf"
-#: A batch has time: what keeps the service busy may be its own other recordings.
-BUSY_S: Final = 3600.0
-
-
-class FormatList(click.ParamType[tuple[str, ...]]):
-    """A comma-separated list of formats, each kept once."""
-
-    name = "formats"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, ...]:
-        """Parse it, or say which formats there are."""
-        names = [name.strip().lower() for name in str(value).split(",") if name.strip()]
-        for name in names:
-            if name not in FILE_SUFFIX:
-                self.fail(f"there is no format {name!r}; there are {', '.join(FILE_SUFFIX)}.", param, ctx)
-        if not names:
-            self.fail(f"name at least one of {', '.join(FILE_SUFFIX)}.", param, ctx)
-        return tuple(dict.fromkeys(names))
 
 
 @click.command(
@@ -52,18 +33,11 @@ Examples:
 """
 )
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path())
-@click.option(
-    "-o",
-    "--output",
-    "directory",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path(),
-    help="Folder for the results, made if missing.  [default: the current one]",
-)
+@directory_option
 @click.option(
     "--format",
     "formats",
-    type=FormatList(),
+    type=FormatList(FILE_SUFFIX),
     default=DEFAULT_FORMATS,
     show_default=True,
     help=f"What to write, separated by commas: {', '.join(FILE_SUFFIX)}.",
@@ -113,15 +87,15 @@ def transcribe(
     for a wrong command line and 130 when interrupted; no half-written file is ever left.
     """
     suffixes = [FILE_SUFFIX[format_] for format_ in formats]
-    found, failures = plan(files, directory)
+    found, failures = plan(files, directory, AUDIO_SUFFIXES)
     try:
         check_clashes(found, suffixes)
     except InputError as error:
         raise click.UsageError(str(error)) from error
-    wanted = _missing(found, suffixes) if skip_existing else found
+    wanted = missing(found, suffixes) if skip_existing else found
     if len(wanted) < len(found):
         print(f"{len(found) - len(wanted)} of {len(found)} skipped: results are there already")
-    options = Options(instrument, formats, tempo, quantise)
+    options = TranscriptionOptions(instrument, formats, tempo, quantise)
     display = (BarDisplay if sys.stderr.isatty() else Display)(len(wanted) + len(failures))
     with display:
         for failure in failures:
@@ -133,12 +107,19 @@ def transcribe(
         sys.exit(1)
 
 
-async def _work(url: str, jobs: Sequence[Job], options: Options, at_once: int, display: Display) -> int:
+async def _work(
+    url: str, jobs: Sequence[Job], options: TranscriptionOptions, at_once: int, display: Display
+) -> int:
+    async def ask(client: AsyncCopyist, job: Job, tell: Callable[[Progress], None]) -> Transcription:
+        return await client.transcribe(
+            job.source,
+            instrument=options.instrument,
+            formats=options.formats,
+            tempo=options.tempo,
+            quantise=options.quantise,
+            on_progress=tell,
+        )
+
     async with AsyncCopyist(url, retry=RetryPolicy(busy_s=BUSY_S)) as client:
         await client.readiness()  # no service at all is told once, at once, not for every file
-        return await transcribe_all(client, jobs, options, at_once=at_once, watcher=display)
-
-
-def _missing(jobs: Sequence[Job], suffixes: Sequence[str]) -> list[Job]:
-    """The jobs of which some result is not there yet."""
-    return [job for job in jobs if not all(output.exists() for output in job.outputs(suffixes))]
+        return await write_down_all(client, jobs, ask, at_once=at_once, watcher=display)

@@ -1,0 +1,92 @@
+"""A service as BentoML serves it: what is the same whatever the service does.
+
+BentoML gives the processes, their supervision, the packaging and the life cycle. The HTTP API is our own
+application in front of it: BentoML's endpoints fetch an upload's address where one is given, read a body
+of any size, and answer errors in forms of their own. The gRPC API runs beside it, in the same event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any, Final, Generic, Protocol, TypeVar
+
+import bentoml
+
+from services.runtime.api import ApiBackend, ServiceApi
+from services.runtime.grpc import GrpcServer
+from services.runtime.inference import Recogniser
+from services.runtime.settings import Settings
+
+#: Longer than our own limit, which answers with a problem document.
+_GRACE_S: Final = 60
+
+
+class ServiceBackend(ApiBackend, Protocol):
+    """What serving needs of a service's inside."""
+
+    async def warm_up(self) -> None:
+        """Make ready what the first caller should not wait for."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of everything."""
+        ...
+
+
+B = TypeVar("B", bound=ServiceBackend)
+
+
+class ServingProcess(Generic[B]):
+    """One serving process; each service has a subclass of its own, which says what it consists of.
+
+    Attributes:
+        settings: as the operator has them.
+        grpc_port: port of the gRPC API.
+        workers: how many such processes there are.
+        api: the HTTP routes; they work once the process has started.
+        backend: makes the service's inside, within the event loop.
+        recogniser: makes its gRPC side of its inside.
+    """
+
+    settings: Settings
+    grpc_port: int
+    workers: int
+    api: ServiceApi[B]
+    backend: Callable[[Settings], B]
+    recogniser: Callable[[B], Recogniser]
+
+    @bentoml.on_startup  # type: ignore[untyped-decorator]
+    async def start(self) -> None:
+        """Connect to the model server, open the gRPC port, and warm up."""
+        logging.getLogger("copyist").setLevel(logging.INFO)
+        kind = type(self)
+        backend = kind.backend(self.settings)
+        self.grpc_server = GrpcServer(
+            kind.recogniser(backend),
+            f"{self.settings.host}:{self.grpc_port}",
+            max_upload_bytes=self.settings.max_upload_bytes,
+            shares_port=self.workers > 1,
+        )
+        await self.grpc_server.start()
+        self.warming = asyncio.create_task(backend.warm_up())
+        self.api.backend = backend
+
+    @bentoml.on_shutdown  # type: ignore[untyped-decorator]
+    async def stop(self) -> None:
+        """Finish what runs, and let go of everything."""
+        await self.grpc_server.stop(self.settings.drain_s)
+        self.warming.cancel()
+        if self.api.backend is not None:
+            await self.api.backend.close()
+
+    @classmethod
+    def bentoml_options(cls) -> dict[str, Any]:
+        """How BentoML is to serve it."""
+        return {
+            "workers": cls.workers,
+            "traffic": {"timeout": cls.settings.request_timeout_s + _GRACE_S},
+            "metrics": {"enabled": False},
+            "logging": {"access": {"enabled": False}},
+        }
