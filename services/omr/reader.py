@@ -8,35 +8,27 @@ import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Final, TypeVar
-
-import numpy as np
+from typing import BinaryIO, TypeVar
 
 from services.errors import OverloadedError
-from services.omr import metrics, notation, tiles
+from services.omr import metrics, notation
 from services.omr.assembly.recognition import RecognisedPage, Recognition
 from services.omr.detector import SymbolsModel
 from services.omr.document import write_document
 from services.omr.options import Options, PageFormat
 from services.omr.overlay import overlay_png
-from services.omr.page import PreparedPage
 from services.omr.palette import ColourBy
 from services.omr.restore import restore
-from services.omr.straighten import prepare
-from services.omr.symbols import resolve
-from services.omr.systems import find_systems
-from services.omr.uploads import PageLimits, PagePicture, PagePlace, find_pages, read_page
+from services.omr.steps import made_ready, recognised
+from services.omr.uploads import PageLimits, PagePlace, find_pages, read_page
 from services.runtime.processes import Processes
 from services.runtime.work import in_thread, timed
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-#: Kept of a prepared page once it has been looked at: a hundred pictures would be too much to hold.
-_NO_IMAGE: Final = np.zeros((0, 0), np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,12 +145,12 @@ class Reader:
         with timed(timings_s, "read"):
             picture = await self._in_thread(partial(read_page, place))
         with timed(timings_s, "prepare"):
-            page, placed = await self._in_thread(partial(_prepared, picture))
+            page, placed = await self._in_thread(partial(made_ready, picture))
         del picture
         with timed(timings_s, "model"):
             stitcher = await self.symbols.look(page.image, placed, version)
         with timed(timings_s, "staves"):
-            return await self._in_thread(partial(_recognised, page, stitcher))
+            return await self._in_thread(partial(recognised, page, stitcher))
 
     async def _overlay(
         self, recognition: Recognition, colour_by: ColourBy, numbered: tuple[int, PagePlace]
@@ -202,14 +194,3 @@ def _open(sources: Sequence[BinaryIO], folder: Path, limits: PageLimits) -> tupl
             shutil.copyfileobj(source, file)
         paths.append(path)
     return find_pages(paths, limits)
-
-
-def _prepared(picture: PagePicture) -> tuple[PreparedPage, tuple[tiles.Tile, ...]]:
-    page = picture.in_upload_px(prepare(picture.image))
-    return page, tiles.place(page.image)
-
-
-def _recognised(page: PreparedPage, stitcher: tiles.Stitcher) -> RecognisedPage:
-    symbols = resolve(stitcher.candidates())
-    systems = find_systems(page, stitcher.middle_lines, symbols)
-    return RecognisedPage(replace(page, image=_NO_IMAGE), systems, symbols)

@@ -1,19 +1,27 @@
 """The steps of reading one page, one after another, without any server.
 
-The service does the same with the model on Triton (`services.omr.reader`); an evaluation calls these with
-the model in its own process.
+The service takes the same steps with the model on Triton (`services.omr.reader`); an evaluation takes them
+with the model in its own process.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from dataclasses import replace
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from services.omr import tiles
+from services.omr.assembly.recognition import RecognisedPage
 from services.omr.page import PreparedPage, Symbol
+from services.omr.straighten import prepare
 from services.omr.symbols import resolve
+from services.omr.systems import find_systems
+from services.omr.uploads import PagePicture
+
+#: Kept of a prepared page once it has been looked at: a hundred pictures would be too much to hold.
+_NO_IMAGE: Final = np.zeros((0, 0), np.uint8)
 
 
 class TileModel(Protocol):
@@ -28,8 +36,30 @@ def find_symbols(
     page: PreparedPage, model: TileModel, least_scores: NDArray[np.float32]
 ) -> tuple[tuple[Symbol, ...], NDArray[np.uint8]]:
     """Find a page's symbols, surest first, and its middle lines, uint8 [height / 4, width / 4]."""
-    placed = tiles.place(page.image)
+    stitcher = _looked_at(page, tiles.place(page.image), model, least_scores)
+    return resolve(stitcher.candidates()), stitcher.middle_lines
+
+
+def made_ready(picture: PagePicture) -> tuple[PreparedPage, tuple[tiles.Tile, ...]]:
+    """Prepare a page, and place the tiles that the model is to look at."""
+    page = picture.in_upload_px(prepare(picture.image))
+    return page, tiles.place(page.image)
+
+
+def recognised(page: PreparedPage, stitcher: tiles.Stitcher) -> RecognisedPage:
+    """Make symbols and systems of what the model has found; the page's picture is let go."""
+    symbols = resolve(stitcher.candidates())
+    systems = find_systems(page, stitcher.middle_lines, symbols)
+    return RecognisedPage(replace(page, image=_NO_IMAGE), systems, symbols)
+
+
+def _looked_at(
+    page: PreparedPage,
+    placed: tuple[tiles.Tile, ...],
+    model: TileModel,
+    least_scores: NDArray[np.float32],
+) -> tiles.Stitcher:
     stitcher = tiles.Stitcher(page.image.shape, placed, least_scores)
     for index, tile in enumerate(placed):
         stitcher.put(index, *model(tiles.cut(page.image, tile)))
-    return resolve(stitcher.candidates()), stitcher.middle_lines
+    return stitcher
