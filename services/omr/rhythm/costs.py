@@ -10,9 +10,11 @@ class RhythmCosts:
     """Costs in nats (negative log-likelihoods), and the shapes of the soft evidence.
 
     Attributes:
-        value_error: probability that the value read has nothing to do with the print; then any is as likely.
-        dots_error: the same for dots: scans lose dots.
-        tuplet_error: the same for tuplets: most editions leave them unmarked after the first few.
+        value_error: probability that the value read is mistaken, however sure the reader.
+        value_neighbour: share of such mistakes that go to each neighbouring value; the rest is shared by others.
+        dot_added, dot_lost, second_dot: likewise that there is none, one, two dots whatever was read: scans
+            lose dots, but seldom add them.
+        tuplet_error: likewise for tuplets: most editions leave them unmarked after the first few.
         flagless_beam: a quarter note or longer under a beam.
         tuplet_start: a tuplet begins (beside the evidence for or against it).
         tuplet_again: a further tuplet where the voice, or another voice just then, has the like.
@@ -37,15 +39,21 @@ class RhythmCosts:
         metre_misread: another length than a printed time signature asks for holds while it is in force.
         together_px, together_width_px: events on different staves this far apart are as likely together as
             not, and the width of that logistic.
-        together_same_px: the same for events of one staff (displaced heads, dots and rests).
-        displaced: most that two events of one staff that stand side by side can be held apart for.
+        displaced, displaced_px: most that it costs two events of one staff with unlike stems to stand side by
+            side in one column, and how far apart they are then at most.
+        displaced_alike: the same where their stems are alike.
+        cross_staff: a voice goes on in the next staff.
+        cross_beam: the same where its beam does.
         spacing_exponent: distances grow with this power of time.
         spacing_sigma: spread of the logarithm of distances about that.
         spacing_most: most that one distance can cost.
     """
 
-    value_error: float = 0.02
-    dots_error: float = 0.06
+    value_error: float = 0.006
+    value_neighbour: float = 0.4
+    dot_added: float = 0.005
+    dot_lost: float = 0.04
+    second_dot: float = 0.001
     tuplet_error: float = 0.04
     flagless_beam: float = 6.0
     tuplet_start: float = 0.5
@@ -71,8 +79,11 @@ class RhythmCosts:
     metre_misread: float = 8.0
     together_px: float = 8.5
     together_width_px: float = 1.0
-    together_same_px: float = 9.0
-    displaced: float = 4.0
+    displaced: float = 1.0
+    displaced_px: float = 20.0
+    displaced_alike: float = 4.0
+    cross_staff: float = 3.5
+    cross_beam: float = 0.3
     spacing_exponent: float = 0.5
     spacing_sigma: float = 0.35
     spacing_most: float = 2.0

@@ -106,7 +106,7 @@ def choose(
     triplets = [outcome.has_triplets for outcome in outcomes]
     for i, events in enumerate(measures):
         cost = _single(outcomes[i], believed[i], costs, at_edge=False).cost
-        if believed[i] != hints[i] or cost > _PLAIN + _PLAIN_EVENT * len(events):
+        if cost > _PLAIN + _PLAIN_EVENT * len(events):
             familiar = any(triplets[max(0, i - _NEAR) : i + _NEAR + 1])
             outcomes[i] = search(events, believed[i], WIDE, familiar, costs)
     return _join(outcomes, believed, costs)

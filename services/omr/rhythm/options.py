@@ -101,12 +101,12 @@ def _ratios(
 
 def _options(event: PrintedEvent, ratios: Sequence[tuple[int, float]], costs: RhythmCosts) -> list[Option]:
     """Every combination of value, dots and ratio that does not cost too much."""
-    values = _losses(event.durations, costs.value_error)
+    values = _value_losses(event.durations, costs)
     if event.beam is not None:
         values = [loss + (costs.flagless_beam if i < _EIGHTH else 0.0) for i, loss in enumerate(values)]
         least = min(values)
         values = [loss - least for loss in values]
-    dots = _losses(event.dots, costs.dots_error)
+    dots = _losses(event.dots, (costs.dot_added, costs.dot_lost, costs.second_dot))
     found = []
     for value, value_loss in enumerate(values):
         plain = int(VALUES_QUARTERS[value] * TICKS)
@@ -121,11 +121,19 @@ def _options(event: PrintedEvent, ratios: Sequence[tuple[int, float]], costs: Rh
     return sorted(found, key=lambda option: option.cost)
 
 
-def _losses(log_probabilities: Sequence[float], error: float) -> list[float]:
-    """Costs above the likeliest, when with probability `error` the reading says nothing."""
+def _value_losses(log_probabilities: Sequence[float], costs: RhythmCosts) -> list[float]:
+    """Costs of the values above the likeliest."""
+    top = max(range(len(log_probabilities)), key=log_probabilities.__getitem__)
+    far = (1 - 2 * costs.value_neighbour) / (len(log_probabilities) - 2)
+    shares = [costs.value_neighbour if abs(i - top) == 1 else far for i in range(len(log_probabilities))]
+    return _losses(log_probabilities, [costs.value_error * share for share in shares])
+
+
+def _losses(log_probabilities: Sequence[float], floors: Sequence[float]) -> list[float]:
+    """Costs above the likeliest, when each has a probability that does not hang on what was read."""
     top = max(log_probabilities)
     likely = [math.exp(each - top) for each in log_probabilities]
-    total = sum(likely)
-    mixed = [(1 - error) * each / total + error / len(likely) for each in likely]
+    trust = (1 - sum(floors)) / sum(likely)
+    mixed = [trust * each + floor for each, floor in zip(likely, floors, strict=True)]
     best = max(mixed)
     return [math.log(best / each) for each in mixed]

@@ -11,7 +11,7 @@ from services.omr.events import MeasureReading, PlacedEvent, PrintedEvent
 from services.omr.rhythm.costs import DEFAULT_COSTS, RhythmCosts
 from services.omr.rhythm.lengths import Chosen, choose
 from services.omr.rhythm.options import RATIOS, TICKS, Option
-from services.omr.rhythm.voices import voices_of
+from services.omr.rhythm.voices import Chain, chains_of, voices_of
 
 _KINDS: Final = tuple(NoteType)[1:8]
 _WHOLE_MEASURE: Final = Fraction(4)
@@ -50,12 +50,13 @@ def _reading(events: Sequence[PrintedEvent], chosen: Chosen) -> MeasureReading:
     """One measure, from what was decided for it."""
     length = chosen.length or chosen.expected or int(_WHOLE_MEASURE * TICKS)
     decisions = [each for each in chosen.ending.decisions() if each[-1] >= 0]
-    voices = voices_of(events, decisions, length)
+    chains = chains_of(events, decisions, length)
+    voices = voices_of(events, chains)
     placed: list[PlacedEvent | None] = [None] * len(events)
     for index, time, option, _, _ in decisions:
         placed[index] = _placed(events[index], time, option, voices[index], length)
     quarters = Fraction(length, TICKS)
-    adds_up = chosen.accepted and _is_filled(placed, events, quarters)
+    adds_up = chosen.accepted and _is_filled(events, chains, length)
     return MeasureReading(tuple(placed), quarters, -chosen.cost, adds_up)
 
 
@@ -76,17 +77,15 @@ def _placed(event: PrintedEvent, time: int, option: Option | None, voice: int, l
     )
 
 
-def _is_filled(
-    placed: Sequence[PlacedEvent | None], events: Sequence[PrintedEvent], length: Fraction
-) -> bool:
-    """Whether every staff that has events has one at each time, and none that goes on beyond the measure."""
+def _is_filled(events: Sequence[PrintedEvent], chains: Sequence[Chain], length: int) -> bool:
+    """Whether every staff that has events is filled: at each time by a voice that it has a share in."""
     for staff in {event.staff for event in events}:
-        there = [p for p, event in zip(placed, events, strict=True) if p and event.staff == staff]
-        reached = Fraction(0)
-        for each in sorted(there, key=lambda p: p.onset):
-            if each.onset > reached:
+        here = [chain for chain in chains if any(events[i].staff == staff for i in chain.members)]
+        reached = 0
+        for chain in sorted(here, key=lambda each: each.start):
+            if chain.start > reached:
                 return False
-            reached = max(reached, each.onset + each.duration)
+            reached = max(reached, chain.end)
         if reached != length:
             return False
     return True

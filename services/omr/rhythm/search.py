@@ -110,6 +110,10 @@ class MeasureSearch:
         last_of_beam = {events[i].beam: i for i in self.order if events[i].beam is not None}
         self.closes_beam = [last_of_beam.get(event.beam) == i for i, event in enumerate(events)]
         self.spacing_level = self._spacing_level()
+        self.neighbours = {index: self._side_by_side(index) for index in self.order}
+        self.beam_staves = {
+            (events[i].beam, events[i].staff) for i in self.order if events[i].beam is not None
+        }
 
     def run(self, width: int) -> list[Ending]:
         """The best readings, cheapest first (at least one).
@@ -159,7 +163,9 @@ class MeasureSearch:
             return [(cost, 0, event.x, voices)]
         costs = self.costs
         gap = event.x - column_x
-        together, apart = self._side_by_side(event.staff, gap, voices, time)
+        beside, together, apart = self.neighbours[index]
+        if any(v >> _STAFF & 63 == event.staff and v >> _END > time for v in voices):
+            together = beside
         moments = [(cost + together, time, column_x, voices)]
         cost += apart
         stopped = 0.0
@@ -189,19 +195,25 @@ class MeasureSearch:
             moments.append((cost + costs.silence, time + TICKS, event.x, endless))
         return moments
 
-    def _side_by_side(
-        self, staff: int, gap: float, voices: tuple[int, ...], time: int
-    ) -> tuple[float, float]:
-        """What it costs that an event `gap` px to the right stands in the same column, and in a later one."""
+    def _side_by_side(self, index: int) -> tuple[float, float, float]:
+        """What it costs that an event stands in the same column as the one before, and in a later one.
+
+        The first figure holds where its staff has something else in the column, the second where it has not.
+        """
         costs = self.costs
-        same_staff = any(v >> _STAFF & 63 == staff and v >> _END > time for v in voices)
-        middle = costs.together_same_px if same_staff else costs.together_px
-        odds = (gap - middle) / costs.together_width_px
+        place = self.order.index(index)
+        if not place:
+            return 0.0, 0.0, 0.0
+        before = self.order[place - 1]
+        gap = self.events[index].x - self.events[before].x
+        odds = (gap - costs.together_px) / costs.together_width_px
         together = odds if odds > 30 else math.log1p(math.exp(odds))
-        apart = together - odds
-        if same_staff and gap < 2.4 * middle:
-            together = min(together, costs.displaced)
-        return together, min(apart, 8.0)
+        apart = min(together - odds, 8.0)
+        beside = together
+        if gap < costs.displaced_px:
+            alike = self.stems[index] == self.stems[before] != STEM_NONE
+            beside = min(together, costs.displaced_alike if alike else costs.displaced)
+        return beside, together, apart
 
     def _spacing_level(self) -> float | None:
         """The logarithm of the distance, in px, that one tick is expected to have, before the exponent."""
@@ -234,10 +246,15 @@ class MeasureSearch:
         here = [v for v in voices if v >> _STAFF & 63 == staff]
         ended = [v for v in here if v >> _END == time]
         sounding = [v for v in here if v >> _END > time]
-        for joined in set(ended):
+        others_ended = {v for v in voices if v >> _END == time and abs((v >> _STAFF & 63) - staff) == 1}
+        for joined in others_ended.union(ended):
             old_stem = joined >> _STEM & 3
             total = cost
-            if stem and old_stem and stem != old_stem and (sounding or len(ended) > 1):
+            if joined in others_ended:
+                beam = (self.events[index].beam, joined >> _STAFF & 63)
+                total += self.costs.cross_beam if beam in self.beam_staves else self.costs.cross_staff
+                old_stem = 0
+            elif stem and old_stem and stem != old_stem and (sounding or len(ended) > 1):
                 total += self.costs.stem_turns
             others = list(voices)
             others.remove(joined)

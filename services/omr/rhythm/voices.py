@@ -12,7 +12,7 @@ from services.omr.vocabulary import STEM_DOWN, STEM_UP
 
 
 @dataclass(slots=True)
-class _Chain:
+class Chain:
     """Events of one staff, each beginning where the one before ends; times in ticks."""
 
     staff: int
@@ -20,22 +20,19 @@ class _Chain:
     end: int
     members: list[int] = field(default_factory=list)
 
-    def overlaps(self, other: _Chain) -> bool:
+    def overlaps(self, other: Chain) -> bool:
+        """Whether both sound at some time."""
         return self.start < other.end and other.start < self.end
 
 
-def voices_of(events: Sequence[PrintedEvent], decisions: Sequence[Decision], length: int) -> dict[int, int]:
-    """The voice of each event that was decided on, by its index.
+def voices_of(events: Sequence[PrintedEvent], chains: Sequence[Chain]) -> dict[int, int]:
+    """The voice of each event of a measure, by its index.
 
-    Args:
-        events: of a measure.
-        decisions: on those that are there, in order of time.
-        length: of the measure, in ticks.
+    A chain that changes staves counts as a voice of the staff that it begins on.
     """
     voices: dict[int, int] = {}
-    chains = _chains(events, decisions, length)
     for staff in {chain.staff for chain in chains}:
-        numbered: list[tuple[int, _Chain]] = []
+        numbered: list[tuple[int, Chain]] = []
         here = [chain for chain in chains if chain.staff == staff]
         # The longest first: it is the staff's main voice, and others make way.
         for chain in sorted(here, key=lambda c: (c.start - c.end, c.start)):
@@ -47,15 +44,21 @@ def voices_of(events: Sequence[PrintedEvent], decisions: Sequence[Decision], len
     return voices
 
 
-def _chains(events: Sequence[PrintedEvent], decisions: Sequence[Decision], length: int) -> list[_Chain]:
-    """What the search chained together."""
-    chains: list[_Chain] = []
-    open_chains: dict[int, list[_Chain]] = defaultdict(list)
+def chains_of(events: Sequence[PrintedEvent], decisions: Sequence[Decision], length: int) -> list[Chain]:
+    """What the search chained together.
+
+    Args:
+        events: of a measure.
+        decisions: on those that are there, in order of time.
+        length: of the measure, in ticks.
+    """
+    chains: list[Chain] = []
+    open_chains: dict[int, list[Chain]] = defaultdict(list)
     for index, time, _, joined, voice in decisions:
         if joined >= 0:
             chain = open_chains[joined].pop()
         else:
-            chain = _Chain(events[index].staff, time, time)
+            chain = Chain(events[index].staff, time, time)
             chains.append(chain)
         chain.members.append(index)
         chain.end = max(chain.end, min(end_of(voice), length))
@@ -63,7 +66,7 @@ def _chains(events: Sequence[PrintedEvent], decisions: Sequence[Decision], lengt
     return chains
 
 
-def _preferred(chain: _Chain, others: Sequence[_Chain], events: Sequence[PrintedEvent]) -> int:
+def _preferred(chain: Chain, others: Sequence[Chain], events: Sequence[PrintedEvent]) -> int:
     """1 or 2, as a chain lies above or below those that sound beside it."""
     beside = [other for other in others if other is not chain and chain.overlaps(other)]
     if not beside:
@@ -72,7 +75,7 @@ def _preferred(chain: _Chain, others: Sequence[_Chain], events: Sequence[Printed
     return 1 if height >= sum(_height(other, events) for other in beside) / len(beside) else 2
 
 
-def _height(chain: _Chain, events: Sequence[PrintedEvent]) -> float:
+def _height(chain: Chain, events: Sequence[PrintedEvent]) -> float:
     """How much a chain looks like an upper voice: by its stems first, then by its position."""
     members = [events[i] for i in chain.members]
     stems = 0
