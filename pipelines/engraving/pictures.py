@@ -94,7 +94,7 @@ def take_picture(page: EngravedPage, means: Means, random: np.random.Generator) 
 def as_prepared(page: EngravedPage, means: Means, random: np.random.Generator) -> EngravedPage:
     """A page as preparation hands it over: damaged, its light evened, level, of the models' staff space.
 
-    Much cheaper than taking a picture and preparing it; the staff space varies a little, as what is found does.
+    Much cheaper than taking a picture and preparing it; the staff space varies a little, as one found does.
     """
     image = page.image
     if means is not Means.CLEAN:
