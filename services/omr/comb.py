@@ -23,8 +23,9 @@ Floats = NDArray[np.float32]
 STEP_PX: Final = 40
 _REACH_PX: Final = 56
 _STRIP_PX: Final = 8
-#: Ink higher than this is no line.
+#: Ink higher than this is no line; and what is fainter (0 to 255) is grain.
 _THICK_PX: Final = 4
+_GRAIN: Final = 0
 #: How much counts: the mean of the teeth, that of the two weakest, ink where a sixth line would be, ink
 #: between the teeth.
 _MEAN, _WEAKEST, _SIXTH, _BETWEEN = 0.5, 0.5, 0.3, 0.35
@@ -50,9 +51,9 @@ class Combs:
 
 def lines_of(image: NDArray[np.uint8]) -> Floats:
     """Take what is thin and level from a page (staff space 10 px): float32 [h, w], 0 to 1."""
-    ink = 255 - image
+    ink = cv2.subtract(np.full_like(image, 255 - _GRAIN), image)
     thin = ink - cv2.morphologyEx(ink, cv2.MORPH_OPEN, np.ones((_THICK_PX, 1), np.uint8))
-    return np.asarray(thin, np.float32) / 255
+    return np.asarray(thin, np.float32) / (255 - _GRAIN)
 
 
 def lay_combs(lines: Floats, slopes: FloatArray, spaces: FloatArray) -> Combs:
@@ -77,7 +78,8 @@ def lay_combs(lines: Floats, slopes: FloatArray, spaces: FloatArray) -> Combs:
         for offset in range(-reach, reach + 1):
             profile += _raised(padded[:, at + offset + reach], each * offset * _STRIP_PX)
         profile /= 2 * reach + 1
-        contrast = np.sqrt(_window_mean(profile**2)) + _LEAST_CONTRAST
+        profile -= _window_mean(profile)
+        contrast = np.sqrt(np.maximum(_window_mean(profile**2), 0)) + _LEAST_CONTRAST
         tolerant = cv2.dilate(profile, np.ones((3, 1), np.uint8)).reshape(shape)
         for distance in spaces:
             fit = _fit(profile, tolerant, float(distance)) / contrast
@@ -101,8 +103,8 @@ def _fit(profile: Floats, tolerant: Floats, space: float) -> Floats:
 
 
 def _window_mean(picture: Floats) -> Floats:
-    mean = cv2.blur(picture, (1, 7 * int(STAFF_SPACE_PX)), borderType=cv2.BORDER_CONSTANT)
-    return np.asarray(np.maximum(mean, 0), np.float32).reshape(picture.shape)
+    mean = cv2.blur(picture, (1, 7 * int(STAFF_SPACE_PX)), borderType=cv2.BORDER_REPLICATE)
+    return np.asarray(mean, np.float32).reshape(picture.shape)
 
 
 def _raised(picture: Floats, by: float) -> Floats:
@@ -114,12 +116,3 @@ def _raised(picture: Floats, by: float) -> Floats:
     elif -by_px < picture.shape[0]:
         moved[-by_px:] = picture[:by_px]
     return moved
-
-
-def peaks(combs: Combs, least: float, apart_px: float) -> NDArray[np.intp]:
-    """Where combs fit best: (row, column) [n, 2] of local maxima of at least `least`, best first."""
-    around = np.ones((2 * int(apart_px) + 1, 1), np.uint8)
-    highest = cv2.dilate(combs.fit, around).reshape(combs.fit.shape)
-    rows, columns = np.nonzero((combs.fit >= highest) & (combs.fit >= least))
-    order = np.argsort(-combs.fit[rows, columns], kind="stable")
-    return np.stack([rows, columns], 1)[order]

@@ -64,6 +64,11 @@ class Scale:
     on_its_side: bool
     evidence: float
 
+    @property
+    def broken(self) -> bool:
+        """Whether hardly any column crosses five whole lines."""
+        return self.evidence < _ENOUGH_CROSSINGS
+
 
 def find_scale(even: Gray) -> Scale | None:
     """Tell how large and how tilted the staves are.
@@ -77,7 +82,7 @@ def find_scale(even: Gray) -> Scale | None:
     ways = even, np.ascontiguousarray(np.rot90(even))
     found = [_scale_by_crossings(way, side) for side, way in enumerate(ways)]
     best = max((each for each in found if each), key=lambda each: each.evidence, default=None)
-    if best is None or best.evidence < _ENOUGH_CROSSINGS:
+    if best is None or best.broken:
         found = [_scale_by_repetition(way, side) for side, way in enumerate(ways)]
         best = max((each for each in found if each), key=lambda each: each.evidence, default=best)
     return best

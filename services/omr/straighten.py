@@ -9,18 +9,20 @@ is sampled once, at the end, from the original.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from services.omr.comb import Combs, lay_combs, lines_of, peaks
+from services.omr.comb import lay_combs, lines_of
 from services.omr.contract import STAFF_SPACE_PX
 from services.omr.light import even_light
 from services.omr.page import FloatArray, PreparedPage
 from services.omr.scale import find_scale
+from services.omr.tracks import Track, find_tracks, support
 from services.omr.warp import Slopes, Surface, fit_surface
 
 Gray = NDArray[np.uint8]
@@ -29,9 +31,8 @@ Gray = NDArray[np.uint8]
 GRID_PX: Final = 20
 #: Where nothing tells the staff space: that of a page 120 spaces wide.
 _PAGE_SPACES: Final = 120.0
-#: Combs that fit less well tell nothing of slopes; and those of one staff stand so far apart, in px.
-_LEAST_FIT: Final = 0.8
-_APART_PX: Final = 30.0
+#: A slope is read off points of a staff up to so far to either side, in px.
+_NEAR_PX: Final = 130.0
 #: A page whose combs are fewer is not bent.
 _LEAST_COMBS: Final = 6
 
@@ -44,18 +45,21 @@ class _Round:
         slopes: most slope and step that are tried, y over x.
         spaces: most deviation of the staff space and step, as shares.
         stiffness: of the surfaces.
+        straight_already: whether staves are nearly level, so that neighbouring combs can support each other.
     """
 
     slopes: tuple[float, float]
     spaces: tuple[float, float]
     stiffness: float
+    straight_already: bool
 
 
 _ROUNDS: Final = (
-    _Round((0.09, 0.01), (0.24, 0.06), 1e-4),
-    _Round((0.04, 0.008), (0.1, 0.05), 1e-5),
-    _Round((0.016, 0.004), (0.05, 0.05), 1e-5),
+    _Round((0.09, 0.01), (0.24, 0.06), 1e-4, straight_already=False),
+    _Round((0.03, 0.006), (0.1, 0.05), 1e-5, straight_already=True),
 )
+#: Where lines are broken one can only look closely, around where they should be.
+_BROKEN_ROUNDS: Final = (_Round((0.012, 0.004), (0.05, 0.05), 1e-4, straight_already=True),)
 #: How far off the fitted surface slopes and staff spaces may lie before they count as mistakes; and the
 #: weight of a staff space, which is read less exactly than a slope.
 _SLOPE_SPREAD: Final = 0.012
@@ -153,7 +157,7 @@ def find_warp(even: Gray) -> Warp:
     )
     chain = _Chain(small, scale.tilt if scale else 0.0)
     if scale is not None:
-        for each in _ROUNDS:
+        for each in _BROKEN_ROUNDS if scale.broken else _ROUNDS:
             if not chain.bend(each):
                 break
     x, y = chain.grid()
@@ -193,11 +197,14 @@ class _Chain:
         """Lay combs over the page and bend it so that they would lie level; False where there are too few."""
         page = Warp(self.width, self.height, *self.grid()).straighten(self._picture)
         slopes, spaces = _around(0.0, *how.slopes), STAFF_SPACE_PX * _around(1.0, *how.spaces)
-        combs = lay_combs(lines_of(page), slopes, spaces)
-        found = peaks(combs, _LEAST_FIT, _APART_PX)
-        if len(found) < _LEAST_COMBS:
+        lines = lines_of(page)
+        combs = lay_combs(lines, slopes, spaces)
+        if how.straight_already:
+            combs = replace(combs, fit=support(combs.fit))
+        tracks = find_tracks(combs, lines)
+        if sum(track.x.size for track in tracks) < _LEAST_COMBS:
             return False
-        self._add(*_surfaces(combs, found, (self.width, self.height), how.stiffness))
+        self._add(*_surfaces(tracks, (self.width, self.height), how.stiffness))
         return True
 
     def _add(self, across: Surface, down: Surface) -> None:
@@ -210,14 +217,14 @@ class _Chain:
 
 
 def _surfaces(
-    combs: Combs, found: NDArray[np.intp], size: tuple[int, int], stiffness: float
+    tracks: Sequence[Track], size: tuple[int, int], stiffness: float
 ) -> tuple[Surface, Surface]:
-    """Displacements along x and y that level the combs and bring their staff spaces to 10 px."""
-    rows, columns = found[:, 0], found[:, 1]
-    x, y = combs.x[columns], rows.astype(np.float64)
-    slope = combs.slope[rows, columns].astype(np.float64)
-    stretch = combs.space[rows, columns].astype(np.float64) / STAFF_SPACE_PX - 1
-    weight = np.minimum(combs.fit[rows, columns].astype(np.float64), 2.0)
+    """Displacements along x and y that level the tracks and bring their staff spaces to 10 px."""
+    x = np.concatenate([track.x for track in tracks])
+    y = np.concatenate([track.y for track in tracks])
+    slope = np.concatenate([_slopes_along(track) for track in tracks])
+    stretch = np.concatenate([_even(track.space) for track in tracks]) / STAFF_SPACE_PX - 1
+    weight = np.concatenate([np.full(track.x.size, min(track.fit, 2.0)) for track in tracks])
     box = (-size[0] * 0.2, -size[1] * 0.2, size[0] * 1.2, size[1] * 1.2)
     stretches = Slopes(x, y, stretch, _SPACE_WEIGHT * weight, _SPACE_SPREAD)
     down = fit_surface(Slopes(x, y, slope, weight, _SLOPE_SPREAD), stretches, box, stiffness)
@@ -225,6 +232,22 @@ def _surfaces(
     shear = Slopes(x, y, -slope, _SPACE_WEIGHT * weight, _SLOPE_SPREAD)
     across = fit_surface(stretches, shear, box, stiffness)
     return across, down
+
+
+def _slopes_along(track: Track) -> FloatArray:
+    """Slope of a track at each of its points: that of a line through the points near it."""
+    slopes = np.zeros(track.x.size)
+    for index, x in enumerate(track.x.tolist()):
+        near = np.abs(track.x - x) <= _NEAR_PX
+        off = track.x[near] - track.x[near].mean()
+        slopes[index] = (off * track.y[near]).sum() / max((off**2).sum(), 1.0)
+    return slopes
+
+
+def _even(values: FloatArray) -> FloatArray:
+    """Medians of five neighbours."""
+    around = np.pad(values, 2, mode="edge").astype(np.float32)[None]
+    return np.asarray(cv2.medianBlur(around, 5)[0, 2:-2], np.float64)
 
 
 def _around(centre: float, most: float, step: float) -> FloatArray:

@@ -1,0 +1,113 @@
+"""Staves: the curves of their middle lines, and how far they reach.
+
+Two witnesses are heard: the lines themselves, by combs laid over the page, and the model's map of middle
+lines, which knows them where a scan has lost them. From where they agree best a staff is followed to either
+side; then its height is refined to a fraction of a pixel, and its ends are sought.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from services.omr.comb import STEP_PX, Combs, lay_combs, lines_of
+from services.omr.contract import STAFF_SPACE_PX
+from services.omr.page import FloatArray, Staff
+from services.omr.tracks import Track, find_tracks, support
+
+Floats = NDArray[np.float32]
+
+#: Slopes and staff spaces that are tried on a page that is straight already.
+_SLOPES: Final = np.arange(-5, 6) * 0.005
+_SPACES: Final = STAFF_SPACE_PX * np.array([0.93, 0.98, 1.02, 1.07])
+#: What the map's certainty adds to the combs' fit, which is about 2 on good lines.
+_MAP_WEIGHT: Final = 1.5
+#: Narrowest page that is looked at, in px.
+_LEAST_WIDTH_PX: Final = 120
+#: Ends of lines are sought so far beyond the outermost comb, in px, ...
+_BEYOND_PX: Final = 100
+#: ... where five lines are on average this dark, of what they are along the staff.
+_END_SHARE: Final = 0.4
+_END_WINDOW_PX: Final = 24
+
+
+def find_staves(image: NDArray[np.uint8], middle_lines: NDArray[np.uint8] | None) -> tuple[Staff, ...]:
+    """Find the staves of a prepared page, from the top.
+
+    Args:
+        image: uint8 [h, w], staff space 10 px.
+        middle_lines: uint8 [ceil(h / 4), ceil(w / 4)], how likely a middle line runs through each cell, 0
+            to 255; None where the model has not looked.
+    """
+    height, width = image.shape
+    if height < 5 * STAFF_SPACE_PX or width < _LEAST_WIDTH_PX:
+        return ()
+    lines = lines_of(image)
+    combs = lay_combs(lines, _SLOPES, _SPACES)
+    fit = combs.fit if middle_lines is None else combs.fit + _MAP_WEIGHT * _seen(middle_lines, combs)
+    combs = replace(combs, fit=support(fit))
+    staves = [_staff(track, lines) for track in find_tracks(combs, lines)]
+    return tuple(sorted(staves, key=lambda staff: float(np.mean(staff.y))))
+
+
+def _seen(middle_lines: NDArray[np.uint8], combs: Combs) -> Floats:
+    """The model's certainty at each height of each comb, float32 [height, n], 0 to 1."""
+    height, count = combs.fit.shape
+    columns = cv2.resize(middle_lines, (count, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(cv2.dilate(columns, np.ones((3, 1), np.uint8)), np.float32).reshape(height, count) / 255
+
+
+def _staff(track: Track, lines: Floats) -> Staff:
+    """Refine a staff's heights and find its ends."""
+    x, y = track.x, track.y
+    if y.size >= 5:
+        smooth = cv2.medianBlur(np.pad(y, 2, mode="edge").astype(np.float32)[None], 5)[0, 2:-2]
+        # A comb that strays from its neighbours sat on a slur or a beam.
+        y = np.where(np.abs(y - smooth) > 1, smooth, y)
+    left = _end(lines, x, y, direction=-1)
+    right = _end(lines, x, y, direction=1)
+    inside = (x > left + 1) & (x < right - 1)
+    ends = [_beyond(x, y, each) for each in (left, right)]
+    return Staff(
+        np.concatenate([[left], x[inside], [right]]), np.concatenate([ends[:1], y[inside], ends[1:]])
+    )
+
+
+def _end(lines: Floats, x: FloatArray, y: FloatArray, direction: int) -> float:
+    """Where a staff's lines end, to the left (-1) or right (1), in px."""
+    start, outermost = (x[0], 0) if direction < 0 else (x[-1], lines.shape[1] - 1)
+    inner = start - direction * STEP_PX * 1.5
+    outer = start + direction * min(_BEYOND_PX, abs(outermost - start))
+    along = np.arange(inner, outer + direction, direction)
+    usual = float(np.median(_darkness(lines, np.arange(x[0], x[-1] + 1), x, y)))
+    dark = _darkness(lines, along, x, y) > _END_SHARE * usual
+    ahead = cv2.blur(
+        dark.astype(np.float32)[None], (_END_WINDOW_PX, 1), borderType=cv2.BORDER_CONSTANT
+    ).ravel()
+    lost = np.flatnonzero((ahead < 0.25) & (np.arange(along.size) > STEP_PX))
+    last = int(lost[0]) if lost.size else along.size - 1
+    reached = np.flatnonzero(dark[: last + 1])
+    return float(along[reached[-1]] if reached.size else start)
+
+
+def _darkness(lines: Floats, along: FloatArray, x: FloatArray, y: FloatArray) -> FloatArray:
+    """Mean ink of the five lines less that between them, at points along a staff: [n]."""
+    columns = np.clip(np.round(along).astype(int), 0, lines.shape[1] - 1)
+    middle = np.array([_beyond(x, y, each) for each in along.tolist()])
+    rows = np.round(middle[:, None] + STAFF_SPACE_PX / 2 * np.arange(-4, 5)).astype(int)
+    near = [np.clip(rows + off, 0, lines.shape[0] - 1) for off in (-1, 0, 1)]
+    ink = np.max([lines[each, columns[:, None]] for each in near], axis=0)
+    return np.asarray(ink[:, ::2].mean(1) - ink[:, 1::2].mean(1), np.float64)
+
+
+def _beyond(x: FloatArray, y: FloatArray, at: float) -> float:
+    """Height at a point, carried on straight beyond the ends."""
+    if x[0] <= at <= x[-1] or x.size < 3:
+        return float(np.interp(at, x, y))
+    near = slice(0, 4) if at < x[0] else slice(-4, None)
+    slope, height = np.polyfit(x[near] - at, y[near], 1)
+    return float(height)
