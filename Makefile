@@ -97,7 +97,7 @@ fmt: .venv/test.stamp ## Format the code and mend what can be mended
 
 ## ---- models
 
-.PHONY: train-piano release-piano eval-piano bench-amt
+.PHONY: train-piano release-piano eval-piano eval-omr eval-symbols bench-amt
 train-piano: .venv-train/train.stamp ## Make the piano model's data and train it; resumes where it stopped
 	@.ci/system-packages training
 	@$(TRAIN)/python -m pipelines.training.piano.train
@@ -107,6 +107,12 @@ release-piano: .venv-train/train.stamp ## Export the trained piano model into th
 
 eval-piano: .venv/test.stamp triton .venv-peer/peer.stamp ## Score the served piano model on real recordings
 	@$(BIN)/python -m pipelines.evaluation.piano
+
+eval-omr: .venv/test.stamp triton ## Score the served page models on engraved, scanned and photographed pages
+	@$(BIN)/python -m pipelines.evaluation.omr
+
+eval-symbols: .venv/test.stamp ## Score the finding and naming of single symbols on held-out rendered pages
+	@$(BIN)/python -m pipelines.evaluation.detection
 
 bench-amt: .venv/test.stamp triton .venv-peer/peer.stamp ## Time the audio service beside a published transcriber
 	@$(BIN)/python -m loadtests.bench_amt

@@ -11,6 +11,7 @@ import numpy as np
 
 from pipelines.evaluation.omr_measures import KEYS, Pairs
 from pipelines.evaluation.omr_works import Measure
+from services.client.pages import Box as ClientBox
 from services.omr.assembly.recognition import Box
 
 _WRONG: Final = (60, 60, 230)  # blue, green, red
@@ -45,7 +46,7 @@ def _verdict(truth: Measure, found: Measure) -> str:
     return f"{left}/{total} {' '.join(losses)}" if losses else ""
 
 
-def mark(page: bytes, boxes: Mapping[int, Box], told: Mapping[int, str]) -> bytes:
+def mark(page: bytes, boxes: Mapping[int, Box | ClientBox], told: Mapping[int, str]) -> bytes:
     """Frame the measures that are not right.
 
     Args:

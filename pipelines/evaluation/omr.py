@@ -8,6 +8,7 @@ whole: all of their pages together, as `score_omr.py` compares them.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ from pipelines.evaluation.contact_sheet import write_sheets
 from pipelines.evaluation.marked_pages import mark, verdicts
 from pipelines.evaluation.omr_measures import align, order_f1, score_pages, score_work, scorer
 from pipelines.evaluation.omr_ned import EVERYTHING, MUSIC, omr_ned
-from pipelines.evaluation.omr_readers import Answer, PageFigures, Reader, local_reader
+from pipelines.evaluation.omr_readers import Answer, PageFigures, Reader, ServiceReader, local_reader
 from pipelines.evaluation.omr_report import Line, Staves, markdown, means, write_report
 from pipelines.evaluation.omr_works import (
     IN_ORDER,
@@ -33,6 +34,7 @@ from pipelines.evaluation.omr_works import (
     read_truth,
     works,
 )
+from services.local.stack import LocalStack
 
 #: musicdiff's time for one work, in seconds, after which its column stays empty.
 NED_LIMIT_S = 600.0
@@ -130,12 +132,20 @@ def _adding_up(pages: Sequence[PageFigures]) -> float:
     return sum(page.adding_up for page in pages) / max(sum(len(page.measures) for page in pages), 1)
 
 
+def _reader(local: bool, url: str | None, running: contextlib.ExitStack) -> Reader:
+    if local:
+        return local_reader()
+    return ServiceReader(url or running.enter_context(LocalStack(report=print)).omr_http_url)
+
+
 def main() -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pages", type=Path, default=PAGES, help="folder of the pages")
     parser.add_argument("--set", action="append", choices=SETS, help="read these sets alone")
     parser.add_argument("--only", default="", help="read works alone whose name holds this")
+    parser.add_argument("--local", action="store_true", help="read in this process, without a server")
+    parser.add_argument("--url", help="a running page service; by default one is started")
     parser.add_argument("--no-ned", action="store_true", help="leave out OMR-NED, which takes minutes")
     parser.add_argument("--out", type=Path, default=cache_folder("evaluation", "omr"))
     args = parser.parse_args()
@@ -144,9 +154,10 @@ def main() -> int:
     if not chosen:
         print(f"No pages with truth in {args.pages} that were asked for.", file=sys.stderr)
         return 1
-    evaluation = Evaluation(local_reader(), args.out, ned=not args.no_ned)
-    for work in chosen:
-        evaluation.take(work)
+    with contextlib.ExitStack() as running:
+        evaluation = Evaluation(_reader(args.local, args.url, running), args.out, ned=not args.no_ned)
+        for work in chosen:
+            evaluation.take(work)
     lines = [*evaluation.lines, *means(evaluation.lines)]
     print(markdown(lines))
     write_report(lines, args.out)

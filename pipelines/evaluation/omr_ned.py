@@ -103,7 +103,7 @@ def _measure(told: dict[str, Any], staff: int, number: int) -> stream.Measure:
     return measure
 
 
-def _signature(mark: dict[str, Any], others: list[dict[str, Any]]) -> clef.Clef | key.KeySignature | None:
+def _signature(mark: dict[str, Any], others: list[dict[str, Any]]) -> clef.Clef | key.KeySignature | meter.TimeSignature | None:
     match mark["type"]:
         case "clef":
             return clef.clefFromString(mark["value"])
@@ -126,7 +126,7 @@ def _chords(events: Iterable[dict[str, Any]]) -> list[tuple[float, note.GeneralN
     for each in events:
         alike = each["on"], each["dur"], bool(each.get("grace")), each["p"] is None
         grouped.setdefault(alike, []).append(each)
-    made = []
+    made: list[tuple[float, note.GeneralNote]] = []
     for (onset, length, grace, is_rest), members in grouped.items():
         quarters = Fraction(length).limit_denominator(96)
         if is_rest:

@@ -14,22 +14,24 @@ from numpy.typing import NDArray
 
 from pipelines.cache import cache_folder
 from pipelines.release.served import SymbolsModel
+from services.client import Copyist
+from services.client.pages import Box as ClientBox
 from services.music.musicxml import write_musicxml
+from services.omr import tiles
 from services.omr.assembly import RecognisedPage, Recognition, assemble
 from services.omr.assembly.recognition import Box
 from services.omr.contract import SCORE, SYMBOLS
 from services.omr.overlay import overlay_png
-from services.omr.page import PreparedPage
 from services.omr.palette import ColourBy
-from services.omr.steps import TileModel, find_symbols
-from services.omr.straighten import prepare
+from services.omr.steps import TileModel, made_ready, recognised
 from services.omr.symbols import least_scores
-from services.omr.systems import find_systems
-from services.omr.uploads import PageLimits, find_pages, read_page
+from services.omr.uploads import PageLimits, PagePicture, find_pages, read_page
 from services.runtime.cards import read_card
 from services.triton.environment import REPOSITORY_ROOT
 
 MODEL_REPOSITORY: Final = REPOSITORY_ROOT / "model_repository"
+
+_FORMATS: Final = ("musicxml", "overlay")
 
 #: Candidates less likely than this are not worth remembering.
 _LEAST_REMEMBERED: Final = 0.02
@@ -48,7 +50,7 @@ class PageFigures:
 
     systems: int
     staves: int
-    measures: Mapping[int, Box]
+    measures: Mapping[int, Box | ClientBox]
     adding_up: int
     overlay: bytes
 
@@ -108,7 +110,7 @@ class LocalReader:
         for place in find_pages(files, PageLimits()):
             picture = read_page(place)
             pictures.append(picture)
-            pages.append(self.look(picture.in_upload_px(prepare(picture.image))))
+            pages.append(self.look(picture))
         recognition = assemble(pages)
         musicxml = write_musicxml(recognition.score) if recognition.score else None
         seconds = time.perf_counter() - start
@@ -118,10 +120,13 @@ class LocalReader:
         ]
         return Answer(musicxml, _figures(recognition, overlays), seconds)
 
-    def look(self, page: PreparedPage) -> RecognisedPage:
-        """Find the symbols and systems of a prepared page."""
-        symbols, middle_lines = find_symbols(page, self._model, self._least_scores)
-        return RecognisedPage(page, find_systems(page, middle_lines, symbols), symbols)
+    def look(self, picture: PagePicture) -> RecognisedPage:
+        """Find the symbols and systems of a page."""
+        page, placed = made_ready(picture)
+        stitcher = tiles.Stitcher(page.image.shape, placed, self._least_scores)
+        for index, tile in enumerate(placed):
+            stitcher.put(index, *self._model(tiles.cut(page.image, tile)))
+        return recognised(page, stitcher)
 
 
 def local_reader() -> LocalReader:
@@ -129,6 +134,35 @@ def local_reader() -> LocalReader:
     card = read_card(MODEL_REPOSITORY, SYMBOLS.model)
     file = MODEL_REPOSITORY / SYMBOLS.model / "1" / "model.onnx"
     return LocalReader(RememberedModel(SymbolsModel.released(), file), least_scores(card))
+
+
+class ServiceReader:
+    """Has pages read by the page service at a URL."""
+
+    def __init__(self, url: str) -> None:
+        self._copyist = Copyist(url)
+
+    def __call__(self, files: Sequence[Path]) -> Answer:
+        """Read the pages of one work; seconds are those of the whole call."""
+        start = time.perf_counter()
+        seen = self._copyist.recognize(files, formats=["musicxml", "overlay"])
+        seconds = time.perf_counter() - start
+        made = {each: [file.content for file in seen.files if file.format == each] for each in _FORMATS}
+        index = 0
+        figures = []
+        for page, overlay in zip(seen.pages, made["overlay"], strict=True):
+            measures = [measure for system in page.systems for measure in system.measures]
+            figures.append(
+                PageFigures(
+                    systems=len(page.systems),
+                    staves=sum(len(system.staves) for system in page.systems),
+                    measures={index + number: each.box for number, each in enumerate(measures)},
+                    adding_up=sum(measure.adds_up for measure in measures),
+                    overlay=overlay,
+                )
+            )
+            index += len(measures)
+        return Answer(made["musicxml"][0] if made["musicxml"] else None, tuple(figures), seconds)
 
 
 def _figures(recognition: Recognition, overlays: Sequence[bytes]) -> tuple[PageFigures, ...]:

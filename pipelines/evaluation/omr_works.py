@@ -16,10 +16,10 @@ import re
 import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from lxml import etree
 from music21 import chord, converter, harmony, note, stream
@@ -143,7 +143,7 @@ def _truth_of_musicxml(path: Path) -> Truth:
     return Truth(measures, tuple(pages), _per_page(systems), staves)
 
 
-def _per_page(pages: Sequence[int]) -> tuple[int, ...]:
+def _per_page(pages: Iterable[int]) -> tuple[int, ...]:
     counted = Counter(pages)
     return tuple(counted[page] for page in range(max(counted) + 1))
 
@@ -192,7 +192,7 @@ def read_order(path: Path) -> list[str]:
     return [each["p"] for each in sorted(json.loads(path.read_text())["notes"], key=_place_in_order)]
 
 
-def _place_in_order(each: dict) -> tuple[int, int, int]:
+def _place_in_order(each: dict[str, Any]) -> tuple[int, int, int]:
     return each["staff"], each["order"], height(each["p"])
 
 
