@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 import numpy as np
 
-from services.music.score import Clef
+from services.music.score import Clef, ClefSign
 from services.omr.assembly.clefs import middle_line
 from services.omr.assembly.placing import StaffSymbol
 from services.omr.page import FloatArray
@@ -23,10 +24,15 @@ _KEYS: Final = tuple(range(-7, 8))
 _STEP_OF: Final = {letter: step for step, letter in enumerate("CDEFGAB")}
 _SHARPS: Final = tuple(_STEP_OF[letter] for letter in "FCGDAEB")
 _FLATS: Final = _SHARPS[::-1]
+_TREBLE_SHARPS: Final = (4, 1, 5, 2, -1, 3, 0)
+_TREBLE_FLATS: Final = (0, 3, -1, 2, -2, 1, -3)
+_MIDDLE_LINE: Final = 3
 
 # Log-probabilities.
 _FOUND: Final = -0.1
 _FOUND_BESIDE: Final = -1.6  # read one position off
+_OTHER_OCTAVE: Final = -1.5  # not where the sign usually stands
+_TOUCHES_NOTE: Final = -2.0  # close before a head of its own line or space
 _MISSED: Final = -3.0
 _OF_A_NOTE: Final = -0.7
 _UNEXPLAINED: Final = -4.0
@@ -35,6 +41,7 @@ _WORST_STAFF: Final = -9.0
 _CHANGE: Final = -5.0
 
 _REACH_PX: Final = 56.0
+_TOUCH_PX: Final = 22.0
 _WIDEST_GAP_PX: Final = 24.0
 
 
@@ -164,8 +171,10 @@ def _weigh(zone: KeyZone, expected: Sequence[tuple[SymbolClass, int]], cancelled
         chained = not members or sign.x - members[-1].x <= _WIDEST_GAP_PX
         found = _find(zone.clef, sign, expected, at) if chained else None
         if found is not None:
-            place, beside = found
-            score += (_FOUND_BESIDE if beside else _FOUND) + _MISSED * (place - at)
+            place, likelihood = found
+            score += likelihood + _MISSED * (place - at)
+            if _of_note(zone, sign, _TOUCH_PX):
+                score += _TOUCHES_NOTE
             at = place + 1
             members.append(sign)
         elif chained and sign.kind is SymbolClass.NATURAL and _step(zone.clef, sign) in cancelled:
@@ -188,19 +197,36 @@ def _step(clef: Clef, sign: StaffSymbol) -> int:
 
 def _find(
     clef: Clef, sign: StaffSymbol, expected: Sequence[tuple[SymbolClass, int]], at: int
-) -> tuple[int, bool] | None:
-    """Place of a sign among those expected from `at` on, and whether it stands beside its line or space."""
+) -> tuple[int, float] | None:
+    """Place of a sign among those expected from `at` on, and how likely it is seen as it is."""
     step = _step(clef, sign)
+    usual = sign.position in _usual_positions(clef, sign.kind)
     for beside in (False, True):
         for place in range(at, min(at + 2, len(expected))):
             kind, wanted = expected[place]
             off = (step - wanted) % 7
             if kind is sign.kind and off in ((1, 6) if beside else (0,)):
-                return place, beside
+                if beside:
+                    return place, _FOUND_BESIDE
+                return place, _FOUND if usual else _FOUND + _OTHER_OCTAVE
     return None
+
+
+@cache
+def _usual_positions(clef: Clef, kind: SymbolClass) -> frozenset[int]:
+    """Staff positions at which the signs of a key stand: those of the treble clef, shifted for others."""
+    if clef.sign is ClefSign.C and clef.line != _MIDDLE_LINE:
+        return frozenset(range(-5, 6))  # editions differ
+    shift = {ClefSign.G: 0, ClefSign.F: -2, ClefSign.C: -1}[clef.sign]
+    treble = _TREBLE_FLATS if kind is SymbolClass.FLAT else _TREBLE_SHARPS
+    return frozenset(position + shift for position in treble)
 
 
 def _alone(zone: KeyZone, sign: StaffSymbol) -> float:
     """How likely a sign is that is no member of the key."""
-    of_note = any(head.position == sign.position and 0 < head.x - sign.x <= _REACH_PX for head in zone.heads)
-    return _OF_A_NOTE if of_note else _UNEXPLAINED * sign.symbol.confidence
+    return _OF_A_NOTE if _of_note(zone, sign, _REACH_PX) else _UNEXPLAINED * sign.symbol.confidence
+
+
+def _of_note(zone: KeyZone, sign: StaffSymbol, reach: float) -> bool:
+    """Whether a head stands on a sign's line or space within reach to its right."""
+    return any(head.position == sign.position and 0 < head.x - sign.x <= reach for head in zone.heads)
