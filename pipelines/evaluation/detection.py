@@ -80,14 +80,15 @@ def _boxes(prepared: PreparedPage, rows: FloatArray) -> Boxes:
 def table(scores: Sequence[ClassScores]) -> str:
     """The table as Markdown."""
     lines = [
-        f"| {'class':24} | {'count':>6} | {'AP 0.5':>6} | {'AP':>5} | {'AP centre':>9} | {'named':>5} |",
-        f"| {'-' * 24} | {'-' * 5}: | {'-' * 5}: | {'-' * 4}: | {'-' * 8}: | {'-' * 4}: |",
+        f"| {'class':24} | {'count':>6} | {'AP 0.5':>6} | {'AP':>5} | {'AP centre':>9} | {'named':>5} "
+        f"| {'F1':>5} | {'from':>5} |",
+        f"| {'-' * 24} | {'-' * 5}: | {'-' * 5}: | {'-' * 4}: | {'-' * 8}: | {'-' * 4}: | {'-' * 4}: | {'-' * 4}: |",
     ]
     for each in scores:
         ap50, ap = ("-" if value is None else f"{value:.3f}" for value in (each.ap50, each.ap))
         lines.append(
             f"| {each.name:24} | {each.count:6} | {ap50:>6} | {ap:>5} "
-            f"| {each.ap_centre:9.3f} | {each.named:5.3f} |"
+            f"| {each.ap_centre:9.3f} | {each.named:5.3f} | {each.f1:5.3f} | {each.least_score:5.2f} |"
         )
     return "\n".join(lines)
 

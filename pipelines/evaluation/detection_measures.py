@@ -77,6 +77,8 @@ class ClassScores:
         ap50, ap: COCO's average precision at an overlap of 0.5, and over 0.5 to 0.95; None for points.
         ap_centre: average precision by the distance of centres.
         named: share of symbols named rightly where they stand.
+        f1: at the threshold that suits the class best, by the distance of centres.
+        least_score: that threshold; what a model's card should say.
     """
 
     name: str
@@ -85,6 +87,8 @@ class ClassScores:
     ap: float | None
     ap_centre: float
     named: float
+    f1: float
+    least_score: float
 
 
 def score_pages(pages: Sequence[SeenPage]) -> list[ClassScores]:
@@ -97,21 +101,25 @@ def score_pages(pages: Sequence[SeenPage]) -> list[ClassScores]:
         if count < FEWEST:
             continue
         overlaps = None if kind in POINTS else _precisions(pages, index)
+        near = _nearness(pages, index)
+        f1, least_score = best_f1(*near, 0.5)
         scores.append(
             ClassScores(
                 name=kind.value,
                 count=count,
                 ap50=None if overlaps is None else float(overlaps[0]),
                 ap=None if overlaps is None else float(overlaps.mean()),
-                ap_centre=_precision_by_centre(pages, index),
+                ap_centre=average_precision(*near, 0.5),
                 named=float(named[kinds == index].mean()),
+                f1=f1,
+                least_score=least_score,
             )
         )
     return scores
 
 
 def mean_scores(scores: Sequence[ClassScores]) -> ClassScores:
-    """Means over classes; `count` is summed."""
+    """Means over classes; `count` is summed, `least_score` the median."""
     boxed = [each for each in scores if each.ap is not None]
     return ClassScores(
         name=f"MEAN of {len(scores)} classes",
@@ -120,6 +128,8 @@ def mean_scores(scores: Sequence[ClassScores]) -> ClassScores:
         ap=float(np.mean([each.ap for each in boxed])),
         ap_centre=float(np.mean([each.ap_centre for each in scores])),
         named=float(np.mean([each.named for each in scores])),
+        f1=float(np.mean([each.f1 for each in scores])),
+        least_score=float(np.median([each.least_score for each in scores])),
     )
 
 
@@ -133,14 +143,14 @@ def _precisions(pages: Sequence[SeenPage], kind: int) -> FloatArray:
     return np.array([average_precision(scores, likenesses, float(least)) for least in OVERLAPS])
 
 
-def _precision_by_centre(pages: Sequence[SeenPage], kind: int) -> float:
-    """Average precision where centres lie within half a staff space of one another."""
-    likenesses = []
+def _nearness(pages: Sequence[SeenPage], kind: int) -> tuple[list[FloatArray], list[FloatArray]]:
+    """Scores of what was found, and how near its centre is to each true one: 0.5 at half a staff space."""
+    nearness = []
     for page in pages:
         true, mine = page.truth.kinds == kind, page.found.kinds == kind
         apart = np.linalg.norm(page.found.centres[mine][:, None] - page.truth.centres[true][None], axis=2)
-        likenesses.append(1 - apart / page.space_px)
-    return average_precision([p.found.scores[p.found.kinds == kind] for p in pages], likenesses, 0.5)
+        nearness.append(1 - apart / page.space_px)
+    return [page.found.scores[page.found.kinds == kind] for page in pages], nearness
 
 
 def overlap(one: FloatArray, other: FloatArray) -> FloatArray:
@@ -160,14 +170,33 @@ def average_precision(scores: Sequence[FloatArray], likenesses: Sequence[FloatAr
         likenesses: for each page, float [found, true]: how alike they are, the more the higher.
         least: what is as alike as this is a match; the surest choose first, the most alike of what is left.
     """
-    wanted = sum(each.shape[1] for each in likenesses)
-    hits = [_hits(s, alike, least) for s, alike in zip(scores, likenesses, strict=True)]
-    flat, sure = np.concatenate(hits), np.concatenate(list(scores))
-    order = np.argsort(-sure, kind="stable")
-    true = np.cumsum(flat[order])
+    true, _, wanted = _ranked(scores, likenesses, least)
     recall, precision = true / max(wanted, 1), true / np.arange(1, len(true) + 1)
     falling = np.append(np.maximum.accumulate(precision[::-1])[::-1], 0.0)
     return float(falling[np.searchsorted(recall, _RECALLS, side="left")].mean())
+
+
+def best_f1(
+    scores: Sequence[FloatArray], likenesses: Sequence[FloatArray], least: float
+) -> tuple[float, float]:
+    """The best F1 that a threshold can give, and that threshold; arguments of `average_precision`."""
+    true, sure, wanted = _ranked(scores, likenesses, least)
+    if not true.size:
+        return 0.0, 1.0
+    f1 = 2 * true / (np.arange(1, len(true) + 1) + wanted)
+    best = int(f1.argmax())
+    return float(f1[best]), float(sure[best])
+
+
+def _ranked(
+    scores: Sequence[FloatArray], likenesses: Sequence[FloatArray], least: float
+) -> tuple[NDArray[np.int64], FloatArray, int]:
+    """Matches among the surest 1, 2, 3 and so on, their scores, and how many matches there could be."""
+    hits = [_hits(s, alike, least) for s, alike in zip(scores, likenesses, strict=True)]
+    sure = np.concatenate(list(scores))
+    order = np.argsort(-sure, kind="stable")
+    wanted = sum(each.shape[1] for each in likenesses)
+    return np.cumsum(np.concatenate(hits)[order]), sure[order], wanted
 
 
 def _hits(scores: FloatArray, alike: FloatArray, least: float) -> NDArray[np.bool_]:

@@ -20,7 +20,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
-from music21 import chord, clef, converter, key, metadata, meter, note, stream, tie
+from music21 import base, chord, clef, converter, key, metadata, meter, note, stream, tie
 from music21.musicxml import m21ToXml
 from musicdiff import DetailLevel
 from musicdiff.annotation import AnnScore
@@ -103,7 +103,7 @@ def _measure(told: dict[str, Any], staff: int, number: int) -> stream.Measure:
     return measure
 
 
-def _signature(mark: dict[str, Any], others: list[dict[str, Any]]) -> clef.Clef | key.KeySignature | meter.TimeSignature | None:
+def _signature(mark: dict[str, Any], others: list[dict[str, Any]]) -> base.Music21Object | None:
     match mark["type"]:
         case "clef":
             return clef.clefFromString(mark["value"])

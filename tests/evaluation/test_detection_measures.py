@@ -11,6 +11,7 @@ from pipelines.evaluation.detection_measures import (
     Boxes,
     SeenPage,
     average_precision,
+    best_f1,
     mean_scores,
     overlap,
     score_pages,
@@ -50,6 +51,12 @@ def test_average_precision_falls_with_false_alarms_that_are_surer() -> None:
     before = average_precision([np.array([0.95, 0.9, 0.8])], [alike], 0.5)
     assert after == 1.0
     assert before == pytest.approx(2 / 3)
+
+
+def test_the_best_threshold_lies_before_the_false_alarms() -> None:
+    scores, alike = [np.array([0.9, 0.7, 0.6, 0.4])], [np.eye(4)[:, :2]]
+    assert best_f1(scores, alike, 0.5) == (1.0, 0.7)
+    assert best_f1([np.zeros(0)], [np.zeros((0, 2))], 0.5) == (0.0, 1.0)
 
 
 def test_a_symbol_found_twice_counts_once() -> None:
