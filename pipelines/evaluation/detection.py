@@ -82,7 +82,7 @@ def table(scores: Sequence[ClassScores]) -> str:
     lines = [
         f"| {'class':24} | {'count':>6} | {'AP 0.5':>6} | {'AP':>5} | {'AP centre':>9} | {'named':>5} "
         f"| {'F1':>5} | {'from':>5} |",
-        f"| {'-' * 24} | {'-' * 5}: | {'-' * 5}: | {'-' * 4}: | {'-' * 8}: | {'-' * 4}: | {'-' * 4}: | {'-' * 4}: |",
+        "|" + "|".join(f" {'-' * (width - 1)}: " for width in (24, 6, 6, 5, 9, 5, 5, 5)) + "|",
     ]
     for each in scores:
         ap50, ap = ("-" if value is None else f"{value:.3f}" for value in (each.ap50, each.ap))
