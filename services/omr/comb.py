@@ -23,14 +23,13 @@ Floats = NDArray[np.float32]
 STEP_PX: Final = 40
 _REACH_PX: Final = 56
 _STRIP_PX: Final = 8
-#: Ink higher than this is no line; and what is fainter (0 to 255) is grain.
+#: Ink higher than this is no line.
 _THICK_PX: Final = 4
-_GRAIN: Final = 0
 #: How much counts: the mean of the teeth, that of the two weakest, ink where a sixth line would be, ink
 #: between the teeth.
 _MEAN, _WEAKEST, _SIXTH, _BETWEEN = 0.5, 0.5, 0.3, 0.35
-#: Added to the contrast of a window, so that traces in blank paper do not pass for lines.
-_LEAST_CONTRAST: Final = 0.03
+#: Added to the contrast of a window, so that the grain of paper does not pass for lines.
+_LEAST_CONTRAST: Final = 0.06
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +50,9 @@ class Combs:
 
 def lines_of(image: NDArray[np.uint8]) -> Floats:
     """Take what is thin and level from a page (staff space 10 px): float32 [h, w], 0 to 1."""
-    ink = cv2.subtract(np.full_like(image, 255 - _GRAIN), image)
+    ink = 255 - image
     thin = ink - cv2.morphologyEx(ink, cv2.MORPH_OPEN, np.ones((_THICK_PX, 1), np.uint8))
-    return np.asarray(thin, np.float32) / (255 - _GRAIN)
+    return np.asarray(thin, np.float32) / 255
 
 
 def lay_combs(lines: Floats, slopes: FloatArray, spaces: FloatArray) -> Combs:

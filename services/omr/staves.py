@@ -28,11 +28,12 @@ _SPACES: Final = STAFF_SPACE_PX * np.array([0.93, 0.98, 1.02, 1.07])
 _MAP_WEIGHT: Final = 1.5
 #: Narrowest page that is looked at, in px.
 _LEAST_WIDTH_PX: Final = 120
-#: Ends of lines are sought so far beyond the outermost comb, in px, ...
+#: Lines are looked for so far beyond the outermost combs, in px. They go on where, over a window of so many
+#: px, they are at least this share as dark as elsewhere on the staff, but for gaps of at most so many px.
 _BEYOND_PX: Final = 100
-#: ... where five lines are on average this dark, of what they are along the staff.
-_END_SHARE: Final = 0.4
-_END_WINDOW_PX: Final = 24
+_END_WINDOW_PX: Final = 25
+_END_SHARE: Final = 0.35
+_GAP_PX: Final = 120
 
 
 def find_staves(image: NDArray[np.uint8], middle_lines: NDArray[np.uint8] | None) -> tuple[Staff, ...]:
@@ -68,46 +69,47 @@ def _staff(track: Track, lines: Floats) -> Staff:
         smooth = cv2.medianBlur(np.pad(y, 2, mode="edge").astype(np.float32)[None], 5)[0, 2:-2]
         # A comb that strays from its neighbours sat on a slur or a beam.
         y = np.where(np.abs(y - smooth) > 1, smooth, y)
-    left = _end(lines, x, y, direction=-1)
-    right = _end(lines, x, y, direction=1)
+    left, right = _reach(lines, x, y)
     inside = (x > left + 1) & (x < right - 1)
-    ends = [_beyond(x, y, each) for each in (left, right)]
+    ends = _along(x, y, np.array([left, right]))
     return Staff(
         np.concatenate([[left], x[inside], [right]]), np.concatenate([ends[:1], y[inside], ends[1:]])
     )
 
 
-def _end(lines: Floats, x: FloatArray, y: FloatArray, direction: int) -> float:
-    """Where a staff's lines end, to the left (-1) or right (1), in px."""
-    start, outermost = (x[0], 0) if direction < 0 else (x[-1], lines.shape[1] - 1)
-    inner = start - direction * STEP_PX * 1.5
-    outer = start + direction * min(_BEYOND_PX, abs(outermost - start))
-    along = np.arange(inner, outer + direction, direction)
-    usual = float(np.median(_darkness(lines, np.arange(x[0], x[-1] + 1), x, y)))
-    dark = _darkness(lines, along, x, y) > _END_SHARE * usual
-    ahead = cv2.blur(
-        dark.astype(np.float32)[None], (_END_WINDOW_PX, 1), borderType=cv2.BORDER_CONSTANT
-    ).ravel()
-    lost = np.flatnonzero((ahead < 0.25) & (np.arange(along.size) > STEP_PX))
-    last = int(lost[0]) if lost.size else along.size - 1
-    reached = np.flatnonzero(dark[: last + 1])
-    return float(along[reached[-1]] if reached.size else start)
+def _reach(lines: Floats, x: FloatArray, y: FloatArray) -> tuple[float, float]:
+    """Where a staff's lines begin and end, in px: dark all along but for gaps."""
+    along = np.arange(max(0.0, x[0] - _BEYOND_PX), min(lines.shape[1] - 1.0, x[-1] + _BEYOND_PX))
+    darkness = _darkness(lines, along, x, y)
+    smooth = cv2.blur(darkness.astype(np.float32)[None], (_END_WINDOW_PX, 1)).ravel()
+    dark = np.flatnonzero(smooth > _END_SHARE * np.percentile(smooth, 75))
+    if not dark.size:
+        return float(x[0]), float(x[-1])
+    pieces = np.split(dark, np.flatnonzero(np.diff(dark) > _GAP_PX) + 1)
+    longest = max(pieces, key=lambda piece: piece[-1] - piece[0])
+    # The window reached half its width beyond the last dark column.
+    half = _END_WINDOW_PX // 2
+    usual = float(np.percentile(darkness, 75))
+    exact = np.flatnonzero(darkness > _END_SHARE * usual)
+    inside = exact[(exact >= longest[0] - half) & (exact <= longest[-1] + half)]
+    ends = (inside[0], inside[-1]) if inside.size else (longest[0], longest[-1])
+    return float(along[ends[0]]), float(along[ends[1]])
 
 
 def _darkness(lines: Floats, along: FloatArray, x: FloatArray, y: FloatArray) -> FloatArray:
     """Mean ink of the five lines less that between them, at points along a staff: [n]."""
     columns = np.clip(np.round(along).astype(int), 0, lines.shape[1] - 1)
-    middle = np.array([_beyond(x, y, each) for each in along.tolist()])
-    rows = np.round(middle[:, None] + STAFF_SPACE_PX / 2 * np.arange(-4, 5)).astype(int)
+    rows = np.round(_along(x, y, along)[:, None] + STAFF_SPACE_PX / 2 * np.arange(-4, 5)).astype(int)
     near = [np.clip(rows + off, 0, lines.shape[0] - 1) for off in (-1, 0, 1)]
     ink = np.max([lines[each, columns[:, None]] for each in near], axis=0)
     return np.asarray(ink[:, ::2].mean(1) - ink[:, 1::2].mean(1), np.float64)
 
 
-def _beyond(x: FloatArray, y: FloatArray, at: float) -> float:
-    """Height at a point, carried on straight beyond the ends."""
-    if x[0] <= at <= x[-1] or x.size < 3:
-        return float(np.interp(at, x, y))
-    near = slice(0, 4) if at < x[0] else slice(-4, None)
-    slope, height = np.polyfit(x[near] - at, y[near], 1)
-    return float(height)
+def _along(x: FloatArray, y: FloatArray, at: FloatArray) -> FloatArray:
+    """Heights at points of a curve, carried on straight beyond its ends."""
+    heights = np.interp(at, x, y)
+    for near, beyond in ((slice(0, 4), at < x[0]), (slice(-4, None), at > x[-1])):
+        if beyond.any() and x.size >= 3:
+            slope, height = np.polyfit(x[near], y[near], 1)
+            heights[beyond] = height + slope * at[beyond]
+    return np.asarray(heights, np.float64)

@@ -18,16 +18,18 @@ Floats = NDArray[np.float32]
 _BESIDE: Final = 9
 #: A staff is begun where it fits at least so well, followed while it fits at least so, and believed if it
 #: fits so well on the whole.
-_BEGIN: Final = 0.9
-_FOLLOW: Final = 0.5
-_BELIEVE: Final = 0.7
+_BEGIN: Final = 0.55
+_FOLLOW: Final = 0.3
+_BELIEVE: Final = 0.4
+#: Neither is one believed that fits less than this share of what staves on the same page do.
+_BELIEVE_SHARE: Final = 0.45
 #: Steps without evidence after which a staff ends; and fewest combs of a staff, that make 12 staff spaces.
 _GAP_STEPS: Final = 7
 _LEAST_COMBS: Final = 3
 #: How far from where it is expected a staff may be found, in px.
 _STRAY_PX: Final = 2
 #: No other staff's middle line is nearer than this, in px.
-_APART_PX: Final = 45
+_APART_PX: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,25 @@ def find_tracks(combs: Combs, lines: Floats) -> list[Track]:
             x = combs.x[columns]
             y = np.array([height_of(lines, *each) for each in zip(x, rows, spaces, strict=True)])
             tracks.append(Track(x, y, spaces, mean))
-    return tracks
+    return _believed(tracks)
+
+
+def _believed(tracks: list[Track]) -> list[Track]:
+    """Those that fit about as well as the page's staves do, and do not run through a better one."""
+    if not tracks:
+        return []
+    usual = float(np.median(np.repeat([track.fit for track in tracks], [track.x.size for track in tracks])))
+    kept: list[Track] = []
+    for track in sorted(tracks, key=lambda each: -each.fit * each.x.size):
+        if track.fit >= _BELIEVE_SHARE * usual and not any(_collide(track, other) for other in kept):
+            kept.append(track)
+    return kept
+
+
+def _collide(one: Track, other: Track) -> bool:
+    both = (one.x >= other.x[0]) & (one.x <= other.x[-1])
+    apart = np.abs(one.y[both] - np.interp(one.x[both], other.x, other.y))
+    return bool((apart < _APART_PX).mean() > 0.2) if apart.size else False
 
 
 def support(fit: Floats) -> Floats:
@@ -77,7 +97,7 @@ def support(fit: Floats) -> Floats:
     Broken lines need it.
     """
     tolerant = cv2.dilate(fit, np.ones((2 * _STRAY_PX + 1, 1), np.uint8)).reshape(fit.shape)
-    beside = cv2.blur(tolerant, (_BESIDE, 1), borderType=cv2.BORDER_CONSTANT).reshape(fit.shape)
+    beside = cv2.blur(np.maximum(tolerant, 0), (_BESIDE, 1), borderType=cv2.BORDER_CONSTANT).reshape(fit.shape)
     return np.asarray((fit + beside) / 2, np.float32)
 
 
