@@ -100,9 +100,9 @@ def _misread(
         shift = int(rng.choice([-1, 1]))
     lowest = 3 if event.beam is not None else 0
     wrong = min(max(value + shift, lowest), len(VALUES_QUARTERS) - 1)
-    durations = np.exp(_doubtful(wrong, len(VALUES_QUARTERS), float(rng.uniform(0.6, 0.99))))
+    durations = np.exp(_doubtful(wrong, len(VALUES_QUARTERS), _surety(rng)))
     if wrong != value:
-        durations[value] += float(rng.uniform(0.01, 0.3))
+        durations[value] += float(rng.uniform(0.01, 0.5))
     dot_read = 0 if dots and rng.random() < damage.missed_dots else dots
     if not dots and rng.random() < damage.false_dots:
         dot_read = 1
@@ -114,12 +114,17 @@ def _misread(
         x=event.x + float(rng.normal(0, damage.jitter_px)),
         stem=stem,
         durations=tuple(np.log(durations / durations.sum()).tolist()),
-        dots=_doubtful(dot_read, 3, float(rng.uniform(0.8, 0.99))),
-        tuplet=event.tuplet if marked else _doubtful(0, 3, float(rng.uniform(0.7, 0.98))),
+        dots=_doubtful(dot_read, 3, _surety(rng)),
+        tuplet=event.tuplet if marked else _doubtful(0, 3, _surety(rng)),
         figure=event.figure if marked else None,
         beam=None if rng.random() < damage.no_beam else event.beam,
-        confidence=float(rng.uniform(0.7, 1.0)) if rng.random() < 0.97 else float(rng.uniform(0.4, 0.7)),
+        confidence=_surety(rng),
     )
+
+
+def _surety(rng: np.random.Generator) -> float:
+    """How sure a trained detector is of what it reads: mostly very, seldom hardly; 0.5 to 0.998."""
+    return float(0.998 - 0.5 * rng.random() ** 4)
 
 
 def _doubtful(index: int, count: int, sure: float) -> tuple[float, ...]:

@@ -11,7 +11,7 @@ class RhythmCosts:
 
     Attributes:
         value_error: probability that the value read is mistaken, however sure the reader.
-        value_neighbour: share of such mistakes that go to each neighbouring value; the rest is shared by others.
+        value_neighbour: share of such mistakes that go to each neighbouring value.
         dot_added, dot_lost, second_dot: likewise that there is none, one, two dots whatever was read: scans
             lose dots, but seldom add them.
         tuplet_error: likewise for tuplets: most editions leave them unmarked after the first few.
@@ -20,6 +20,7 @@ class RhythmCosts:
         tuplet_again: a further tuplet where the voice, or another voice just then, has the like.
         tuplet_familiar: a tuplet begins in a measure whose neighbours have the like.
         tuplet_broken: a tuplet is left, or changes, before its group is whole.
+        beam_mixed: a tuplet begins or ends in the middle of a beam.
         figure_denied: a printed figure is not a tuplet's (a fingering, say), over its whole group.
         figure_absent: a tuplet other than a triplet begins without its figure.
         silence: time on a staff that nothing fills.
@@ -60,6 +61,7 @@ class RhythmCosts:
     tuplet_again: float = 0.3
     tuplet_familiar: float = 1.0
     tuplet_broken: float = 6.0
+    beam_mixed: float = 1.5
     figure_denied: float = 3.0
     figure_absent: float = 3.0
     silence: float = 5.0
@@ -74,7 +76,7 @@ class RhythmCosts:
     drop: float = 9.0
     short: float = 6.0
     short_edge: float = 2.0
-    short_split: float = 1.5
+    short_split: float = 3.0
     long: float = 7.0
     metre_misread: float = 8.0
     together_px: float = 8.5

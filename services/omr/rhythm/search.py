@@ -16,14 +16,19 @@ from typing import Any, Final
 
 from services.omr.events import PrintedEvent
 from services.omr.rhythm.costs import RhythmCosts
-from services.omr.rhythm.options import GRID, TICKS, Option, options_of
-from services.omr.vocabulary import STEM_NONE
+from services.omr.rhythm.evidence import Evidence
+from services.omr.rhythm.options import TICKS, Option
 
 #: Hypotheses that are kept.
 NARROW, WIDE = 12, 64
 #: A whole-measure rest ends when the measure does.
 ENDLESS: Final = 1 << 30
+#: The length of a measure whose length is not known.
+NO_LENGTH: Final = ENDLESS - 1
 _ADVANCES: Final = 4
+#: Hypotheses so far behind the best are given up, in nats; how often the bound is drawn tighter.
+_MARGIN: Final = 10.0
+_PRUNE_EVERY: Final = 3
 
 # A voice: end << 12 | staff << 6 | stem << 4 | ratio.
 _END, _STAFF, _STEM = 12, 6, 4
@@ -99,21 +104,8 @@ class MeasureSearch:
     ) -> None:
         self.events = events
         self.costs = costs
-        self.length = length
-        self.options = options_of(events, familiar, costs)
-        self.lone_rests = _lone_rests(events)
-        self.order = sorted(
-            (i for i in range(len(events)) if i not in self.lone_rests), key=lambda i: events[i].x
-        )
-        self.stems = [_stem(event) for event in events]
-        self.drops = [_drop(event.confidence, costs) for event in events]
-        last_of_beam = {events[i].beam: i for i in self.order if events[i].beam is not None}
-        self.closes_beam = [last_of_beam.get(event.beam) == i for i, event in enumerate(events)]
-        self.spacing_level = self._spacing_level()
-        self.neighbours = {index: self._side_by_side(index) for index in self.order}
-        self.beam_staves = {
-            (events[i].beam, events[i].staff) for i in self.order if events[i].beam is not None
-        }
+        self.length = NO_LENGTH if length is None else length
+        self.evidence = Evidence(events, length, familiar, costs)
 
     def run(self, width: int) -> list[Ending]:
         """The best readings, cheapest first (at least one).
@@ -121,10 +113,11 @@ class MeasureSearch:
         Args:
             width: how many hypotheses are kept after each event.
         """
-        lone = tuple((i, ENDLESS << _END | self.events[i].staff << _STAFF) for i in sorted(self.lone_rests))
+        alone = self.evidence.lone_rests
+        lone = tuple((i, ENDLESS << _END | self.events[i].staff << _STAFF) for i in alone)
         voices = tuple(sorted(voice for _, voice in lone))
         beam: list[Hypothesis] = [(0.0, -1, 0.0, voices, None)]
-        for index in self.order:
+        for index in self.evidence.order:
             beam = self._read(index, beam, width)
         return [Ending(cost, voices, trail, lone) for cost, _, _, voices, trail in beam]
 
@@ -132,21 +125,24 @@ class MeasureSearch:
         """Read one more event."""
         found: Found = {}
         limit = math.inf
-        for hypothesis in beam:
+        for rank, hypothesis in enumerate(beam):
             if hypothesis[0] > limit:
                 break
             self._extend(index, hypothesis, limit, found)
-            if len(found) > width:
-                limit = sorted([each[0] for each in found.values()])[width]
+            if rank % _PRUNE_EVERY == 0:
+                ranked = sorted([each[0] for each in found.values()])
+                limit = ranked[0] + _MARGIN
+                if len(ranked) > width:
+                    limit = min(limit, ranked[width])
         return sorted(found.values(), key=_cost)[:width]
 
     def _extend(self, index: int, hypothesis: Hypothesis, limit: float, found: Found) -> None:
         """Add to `found` every way on from a hypothesis."""
         cost, time, column_x, voices, trail = hypothesis
         event = self.events[index]
-        dropped = cost + self.drops[index]
+        dropped = cost + self.evidence.drops[index]
         _keep(found, (dropped, time, column_x, voices, (trail, index, 0, None, -1, -1)))
-        if event.is_rest and self.options[index][0].value == 0:
+        if event.is_rest and self.evidence.options[index][0].value == 0:
             endless = ENDLESS << _END | event.staff << _STAFF
             after = tuple(sorted((*voices, endless)))
             way = (trail, index, 0, None, -1, endless)
@@ -163,7 +159,7 @@ class MeasureSearch:
             return [(cost, 0, event.x, voices)]
         costs = self.costs
         gap = event.x - column_x
-        beside, together, apart = self.neighbours[index]
+        beside, together, apart = self.evidence.neighbours[index]
         if any(v >> _STAFF & 63 == event.staff and v >> _END > time for v in voices):
             together = beside
         moments = [(cost + together, time, column_x, voices)]
@@ -185,7 +181,7 @@ class MeasureSearch:
                         staff = v >> _STAFF & 63
                         stopped += costs.voice_stops if staff in staves else costs.silence
                         staves.add(staff)
-                step = cost + stopped + self._spacing(gap, end - time)
+                step = cost + stopped + self.evidence.spacing(gap, end - time)
                 moments.append((step, end, event.x, tuple(alive)))
                 tried += 1
                 if tried == _ADVANCES:
@@ -195,64 +191,18 @@ class MeasureSearch:
             moments.append((cost + costs.silence, time + TICKS, event.x, endless))
         return moments
 
-    def _side_by_side(self, index: int) -> tuple[float, float, float]:
-        """What it costs that an event stands in the same column as the one before, and in a later one.
-
-        The first figure holds where its staff has something else in the column, the second where it has not.
-        """
-        costs = self.costs
-        place = self.order.index(index)
-        if not place:
-            return 0.0, 0.0, 0.0
-        before = self.order[place - 1]
-        gap = self.events[index].x - self.events[before].x
-        odds = (gap - costs.together_px) / costs.together_width_px
-        together = odds if odds > 30 else math.log1p(math.exp(odds))
-        apart = min(together - odds, 8.0)
-        beside = together
-        if gap < costs.displaced_px:
-            alike = self.stems[index] == self.stems[before] != STEM_NONE
-            beside = min(together, costs.displaced_alike if alike else costs.displaced)
-        return beside, together, apart
-
-    def _spacing_level(self) -> float | None:
-        """The logarithm of the distance, in px, that one tick is expected to have, before the exponent."""
-        columns = [self.events[i].x for i in self.order]
-        columns = [x for i, x in enumerate(columns) if i == 0 or x - columns[i - 1] > self.costs.together_px]
-        if self.length is None or len(columns) < 3:
-            return None
-        gap = (columns[-1] - columns[0]) / (len(columns) - 1)
-        return math.log(gap) - self.costs.spacing_exponent * math.log(self.length / len(columns))
-
-    def _spacing(self, gap: float, ticks: int) -> float:
-        """What it costs that `ticks` take `gap` px."""
-        if self.spacing_level is None:
-            return 0.0
-        costs = self.costs
-        off = math.log(max(gap, 1.0)) - self.spacing_level - costs.spacing_exponent * math.log(ticks)
-        return min(0.5 * (off / costs.spacing_sigma) ** 2, costs.spacing_most)
-
-    def _place(
-        self,
-        index: int,
-        moment: Moment,
-        trail: Trail | None,
-        limit: float,
-        found: Found,
-    ) -> None:
+    def _place(self, index: int, moment: Moment, trail: Trail | None, limit: float, found: Found) -> None:
         """Add to `found` the event's options at one time, in each voice that it may belong to."""
         cost, time, column_x, voices = moment
-        staff, stem = self.events[index].staff, self.stems[index]
+        staff, stem = self.events[index].staff, self.evidence.stems[index]
         here = [v for v in voices if v >> _STAFF & 63 == staff]
         ended = [v for v in here if v >> _END == time]
         sounding = [v for v in here if v >> _END > time]
-        others_ended = {v for v in voices if v >> _END == time and abs((v >> _STAFF & 63) - staff) == 1}
-        for joined in others_ended.union(ended):
+        for joined in {v for v in voices if v >> _END == time and abs((v >> _STAFF & 63) - staff) < 2}:
             old_stem = joined >> _STEM & 3
             total = cost
-            if joined in others_ended:
-                beam = (self.events[index].beam, joined >> _STAFF & 63)
-                total += self.costs.cross_beam if beam in self.beam_staves else self.costs.cross_staff
+            if joined >> _STAFF & 63 != staff:
+                total += self.evidence.crossing(index, joined >> _STAFF & 63)
                 old_stem = 0
             elif stem and old_stem and stem != old_stem and (sounding or len(ended) > 1):
                 total += self.costs.stem_turns
@@ -276,35 +226,24 @@ class MeasureSearch:
     ) -> None:
         """Add to `found` the event's options in the voice of a tag; `moment` has the other voices."""
         cost, time, column_x, others = moment
-        costs = self.costs
-        length = TICKS << 10 if self.length is None else self.length
-        fits = all(v >> _END <= length or v >> _END >= ENDLESS for v in others)
-        open_tuplet = joined & 15 if joined >= 0 and time % GRID else 0
-        running = {v & 15 for v in others if v >> _END >= time}
+        running = 0
+        fits = True
+        for v in others:
+            end = v >> _END
+            if end >= time and end < ENDLESS:
+                running |= 1 << (v & 15)
+                fits = fits and end <= self.length
+        before = -1
         if joined >= 0:
-            running.add(joined & 15)
-        for option in self.options[index]:
-            total = cost + option.cost
+            before = joined & 15
+            running |= 1 << before
+        for option_cost, end_and_ratio, option in self.evidence.choices(
+            index, time, before, running >> 1, fits
+        ):
+            total = cost + option_cost
             if total > limit:
                 break
-            ratio = option.ratio
-            if open_tuplet:
-                if ratio != open_tuplet:
-                    total += costs.tuplet_broken + option.start
-            elif ratio and ratio in running:
-                total += min(option.start, costs.tuplet_again)
-            else:
-                total += option.start
-                if not ratio and time % option.half:
-                    total += costs.off_grid
-            end = time + option.ticks
-            if self.closes_beam[index] and end % (TICKS // 2):
-                total += costs.beam_ends_off
-            if end > length and fits:
-                total += costs.long
-            if total > limit:
-                continue
-            voice = end << _END | tag | ratio
+            voice = end_and_ratio | tag
             after = tuple(sorted((*others, voice)))
             known = found.get((time, after))
             if known is None or known[0] > total:
@@ -336,31 +275,3 @@ def _keep(found: Found, each: Hypothesis) -> None:
     known = found.get(key)
     if known is None or known[0] > each[0]:
         found[key] = each
-
-
-def _stem(event: PrintedEvent) -> int:
-    """The likeliest direction of a stem, `STEM_NONE` for rests."""
-    if event.is_rest:
-        return STEM_NONE
-    return max(range(3), key=event.stem.__getitem__)
-
-
-def _drop(confidence: float, costs: RhythmCosts) -> float:
-    """What it costs to take an event as not there."""
-    sure = min(max(confidence, 1e-3), 1 - 1e-3)
-    odds = math.log(sure / (1 - sure))
-    return max(0.2, costs.drop * 0.5 + odds * costs.drop * 0.5 / math.log(999))
-
-
-def _lone_rests(events: Sequence[PrintedEvent]) -> frozenset[int]:
-    """Whole rests that are all that their staff has: they stand for the measure, wherever they stand."""
-    staves: dict[int, list[int]] = {}
-    for index, event in enumerate(events):
-        staves.setdefault(event.staff, []).append(index)
-    return frozenset(
-        members[0]
-        for members in staves.values()
-        if len(members) == 1
-        and events[members[0]].is_rest
-        and max(events[members[0]].durations) == events[members[0]].durations[0]
-    )

@@ -1,0 +1,180 @@
+"""What speaks for and against each step of the search in one measure, as far as the print alone tells."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Final
+
+from services.omr.events import PrintedEvent
+from services.omr.rhythm.costs import RhythmCosts
+from services.omr.rhythm.options import GRID, TICKS, Option, options_of
+from services.omr.vocabulary import STEM_NONE
+
+#: An option in its place: its whole cost; its end << 12 | its ratio; the option.
+Choice = tuple[float, int, Option]
+
+_MOST_APART: Final = 8.0
+
+
+class Evidence:
+    """Costs of what events of a measure can mean, in nats.
+
+    Args:
+        events: of the measure, in any order.
+        length: ticks that the measure should last, or None if that is not known.
+        familiar: whether measures nearby have triplets.
+        costs: the weights.
+
+    Attributes:
+        lone_rests: events that are whole rests alone in their staff.
+        order: the other events, from left to right.
+        options: of each event, cheapest first.
+        stems: of each event, the likeliest direction, `STEM_NONE` for rests.
+        drops: what it costs to take each event as not there.
+        neighbours: of each event in `order`, what it costs that it stands in the same column as the one
+            before while its staff has something else in that column; while it has not; and that it stands in
+            a later column.
+    """
+
+    def __init__(
+        self, events: Sequence[PrintedEvent], length: int | None, familiar: bool, costs: RhythmCosts
+    ) -> None:
+        self.events = events
+        self.costs = costs
+        self.length = length
+        self.options = options_of(events, familiar, costs)
+        self.lone_rests = _lone_rests(events)
+        timed = [i for i in range(len(events)) if i not in self.lone_rests]
+        self.order = sorted(timed, key=lambda i: events[i].x)
+        self.stems = [_stem(event) for event in events]
+        self.drops = [_drop(event.confidence, costs) for event in events]
+        self.neighbours = self._neighbours()
+        beams: dict[int, list[int]] = {}
+        for i in self.order:
+            beam = events[i].beam
+            if beam is not None:
+                beams.setdefault(beam, []).append(i)
+        self._opens_beam = {members[0] for members in beams.values()}
+        self._closes_beam = {members[-1] for members in beams.values()}
+        self._beam_staves = {(beam, events[i].staff) for beam, members in beams.items() for i in members}
+        self._spacing_level = self._level()
+        self._choices: dict[tuple[int, int, int, int, bool], list[Choice]] = {}
+
+    def choices(self, index: int, time: int, before: int, running: int, fits: bool) -> list[Choice]:
+        """The options of an event in its place, cheapest first.
+
+        Args:
+            index: of the event.
+            time: when it begins.
+            before: ratio of the event before it in its voice, -1 if it is the voice's first.
+            running: bit r - 1 is set if ratio r is in use in any voice just then.
+            fits: whether all others have ended within the measure.
+        """
+        key = (index, time, before, running, fits)
+        known = self._choices.get(key)
+        if known is None:
+            known = sorted(
+                (
+                    (
+                        self._cost(index, option, time, before, running, fits),
+                        time + option.ticks << 12,
+                        option,
+                    )
+                    for option in self.options[index]
+                ),
+                key=lambda choice: choice[0],
+            )
+            known = [(cost, end | option.ratio, option) for cost, end, option in known]
+            self._choices[key] = known
+        return known
+
+    def _cost(self, index: int, option: Option, time: int, before: int, running: int, fits: bool) -> float:
+        """What an option costs in its place."""
+        costs = self.costs
+        cost = option.cost
+        ratio = option.ratio
+        if before > 0 and time % GRID:
+            # Within a tuplet that is not whole yet.
+            if ratio != before:
+                cost += costs.tuplet_broken + option.start
+        elif ratio and running >> (ratio - 1) & 1:
+            cost += min(option.start, costs.tuplet_again)
+        else:
+            cost += option.start
+            if not ratio and time % option.half:
+                cost += costs.off_grid
+        if self.events[index].beam is not None:
+            if before >= 0 and ratio != before and index not in self._opens_beam:
+                cost += costs.beam_mixed
+            if index in self._closes_beam and (time + option.ticks) % (TICKS // 2):
+                cost += costs.beam_ends_off
+        if fits and self.length is not None and time + option.ticks > self.length:
+            cost += costs.long
+        return cost
+
+    def crossing(self, index: int, staff: int) -> float:
+        """What it costs that a voice comes to an event from another staff."""
+        beam = self.events[index].beam
+        return self.costs.cross_beam if (beam, staff) in self._beam_staves else self.costs.cross_staff
+
+    def spacing(self, gap: float, ticks: int) -> float:
+        """What it costs that `ticks` take `gap` px."""
+        if self._spacing_level is None:
+            return 0.0
+        costs = self.costs
+        off = math.log(max(gap, 1.0)) - self._spacing_level - costs.spacing_exponent * math.log(ticks)
+        return min(0.5 * (off / costs.spacing_sigma) ** 2, costs.spacing_most)
+
+    def _level(self) -> float | None:
+        """The logarithm of the distance, in px, that one tick is expected to have, before the exponent."""
+        columns = [self.events[i].x for i in self.order]
+        columns = [x for i, x in enumerate(columns) if i == 0 or x - columns[i - 1] > self.costs.together_px]
+        if self.length is None or len(columns) < 3:
+            return None
+        gap = (columns[-1] - columns[0]) / (len(columns) - 1)
+        return math.log(gap) - self.costs.spacing_exponent * math.log(self.length / len(columns))
+
+    def _neighbours(self) -> dict[int, tuple[float, float, float]]:
+        """See the attribute."""
+        costs = self.costs
+        found = {}
+        for place, index in enumerate(self.order):
+            before = self.order[max(place - 1, 0)]
+            gap = self.events[index].x - self.events[before].x
+            odds = (gap - costs.together_px) / costs.together_width_px
+            together = odds if odds > 30 else math.log1p(math.exp(odds))
+            beside = together
+            if gap < costs.displaced_px:
+                alike = self.stems[index] == self.stems[before] != STEM_NONE
+                beside = min(together, costs.displaced_alike if alike else costs.displaced)
+            found[index] = (beside, together, min(together - odds, _MOST_APART))
+        return found
+
+
+def _stem(event: PrintedEvent) -> int:
+    """The likeliest direction of a stem, `STEM_NONE` for rests."""
+    if event.is_rest:
+        return STEM_NONE
+    return max(range(3), key=event.stem.__getitem__)
+
+
+def _drop(confidence: float, costs: RhythmCosts) -> float:
+    """What it costs to take an event as not there: half of `costs.drop` at even odds."""
+    sure = min(max(confidence, 1e-3), 1 - 1e-3)
+    odds = math.log(sure / (1 - sure)) / math.log(999)
+    return max(0.2, costs.drop * (1 + odds) / 2)
+
+
+def _lone_rests(events: Sequence[PrintedEvent]) -> tuple[int, ...]:
+    """Whole rests that are all that their staff has: they stand for the measure, wherever they stand."""
+    staves: dict[int, list[int]] = {}
+    for index, event in enumerate(events):
+        staves.setdefault(event.staff, []).append(index)
+    return tuple(
+        members[0]
+        for members in staves.values()
+        if len(members) == 1
+        and events[members[0]].is_rest
+        and max(events[members[0]].durations) == events[members[0]].durations[0]
+    )
