@@ -132,10 +132,10 @@ def _adding_up(pages: Sequence[PageFigures]) -> float:
     return sum(page.adding_up for page in pages) / max(sum(len(page.measures) for page in pages), 1)
 
 
-def _reader(local: bool, url: str | None, running: contextlib.ExitStack) -> Reader:
-    if local:
-        return local_reader()
-    return ServiceReader(url or running.enter_context(LocalStack(report=print)).omr_http_url)
+def _reader(args: argparse.Namespace, running: contextlib.ExitStack) -> Reader:
+    if args.local:
+        return local_reader(args.model)
+    return ServiceReader(args.url or running.enter_context(LocalStack(report=print)).omr_http_url)
 
 
 def main() -> int:
@@ -145,6 +145,7 @@ def main() -> int:
     parser.add_argument("--set", action="append", choices=SETS, help="read these sets alone")
     parser.add_argument("--only", default="", help="read works alone whose name holds this")
     parser.add_argument("--local", action="store_true", help="read in this process, without a server")
+    parser.add_argument("--model", type=Path, help="with --local: an ONNX file to try")
     parser.add_argument("--url", help="a running page service; by default one is started")
     parser.add_argument("--no-ned", action="store_true", help="leave out OMR-NED, which takes minutes")
     parser.add_argument("--out", type=Path, default=cache_folder("evaluation", "omr"))
@@ -155,7 +156,7 @@ def main() -> int:
         print(f"No pages with truth in {args.pages} that were asked for.", file=sys.stderr)
         return 1
     with contextlib.ExitStack() as running:
-        evaluation = Evaluation(_reader(args.local, args.url, running), args.out, ned=not args.no_ned)
+        evaluation = Evaluation(_reader(args, running), args.out, ned=not args.no_ned)
         for work in chosen:
             evaluation.take(work)
     lines = [*evaluation.lines, *means(evaluation.lines)]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+import onnxruntime
 from numpy.typing import NDArray
 
 from pipelines.cache import cache_folder
@@ -129,11 +130,17 @@ class LocalReader:
         return recognised(page, stitcher)
 
 
-def local_reader() -> LocalReader:
-    """A reader with the released model."""
-    card = read_card(MODEL_REPOSITORY, SYMBOLS.model)
-    file = MODEL_REPOSITORY / SYMBOLS.model / "1" / "model.onnx"
-    return LocalReader(RememberedModel(SymbolsModel.released(), file), least_scores(card))
+def local_reader(file: Path | None = None) -> LocalReader:
+    """A reader with a model of its own, by default the released one; thresholds are the released card's."""
+    if file is None:
+        file, model = MODEL_REPOSITORY / SYMBOLS.model / "1" / "model.onnx", SymbolsModel.released()
+    else:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+        model = SymbolsModel(session)
+    scores = least_scores(read_card(MODEL_REPOSITORY, SYMBOLS.model))
+    return LocalReader(RememberedModel(model, file), scores)
 
 
 class ServiceReader:
