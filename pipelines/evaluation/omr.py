@@ -143,7 +143,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pages", type=Path, default=PAGES, help="folder of the pages")
     parser.add_argument("--set", action="append", choices=SETS, help="read these sets alone")
-    parser.add_argument("--only", default="", help="read works alone whose name holds this")
+    parser.add_argument("--only", action="append", help="read works alone whose name holds this")
     parser.add_argument("--local", action="store_true", help="read in this process, without a server")
     parser.add_argument("--model", type=Path, help="with --local: an ONNX file to try")
     parser.add_argument("--url", help="a running page service; by default one is started")
@@ -151,7 +151,11 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=cache_folder("evaluation", "omr"))
     args = parser.parse_args()
     cv2.setNumThreads(1)
-    chosen = [w for w in works(args.pages) if w.pages in (args.set or SETS) and args.only in w.name]
+    chosen = [
+        work
+        for work in works(args.pages)
+        if work.pages in (args.set or SETS) and any(name in work.name for name in args.only or [""])
+    ]
     if not chosen:
         print(f"No pages with truth in {args.pages} that were asked for.", file=sys.stderr)
         return 1

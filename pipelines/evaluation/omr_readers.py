@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ _FORMATS: Final = ("musicxml", "overlay")
 
 #: Candidates less likely than this are not worth remembering.
 _LEAST_REMEMBERED: Final = 0.02
+_MODELS_REMEMBERED: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +73,17 @@ Reader = Callable[[Sequence[Path]], Answer]
 class RememberedModel:
     """A `TileModel` that keeps what it has answered, so that steps behind it can be tried again at once.
 
-    Answers lie in the cache under the digest of the model and are dropped when another model comes.
+    Answers lie in the cache under the digest of the model; those of the few models used last are kept.
     """
 
     def __init__(self, model: TileModel, file: Path) -> None:
         self._model = model
         digest = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
-        root = cache_folder("evaluation", "tiles")
-        for stale in root.glob("*/*.npz"):
-            if stale.parent.name != digest:
-                stale.unlink(missing_ok=True)
         self._folder = cache_folder("evaluation", "tiles", digest)
+        self._folder.touch()
+        models = sorted(self._folder.parent.iterdir(), key=lambda folder: folder.stat().st_mtime)
+        for stale in models[:-_MODELS_REMEMBERED]:
+            shutil.rmtree(stale, ignore_errors=True)
 
     def __call__(self, tile: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """Read a tile, or remember what was read of it."""
