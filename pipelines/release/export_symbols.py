@@ -19,14 +19,14 @@ from torch import Tensor, nn
 
 from pipelines.training.symbols.network import SymbolsNetwork
 from pipelines.training.symbols.served import served
-from services.omr.contract import CLASS, SCORE, SYMBOLS, TILE_PX, X, Y
+from services.omr.contract import SCORE, SYMBOLS, TILE_PX
 
 OPSET = 17
 LARGEST_FILE_BYTES = 16 * 2**20
 #: Largest difference allowed in a candidate's field: float sums in another order, in px, shares and logs.
 _TOLERANCE = 5e-3
-#: Peaks below this may come in another order, or not at all: they are noise.
-_LEAST_SCORE = 0.01
+#: Peaks below this are noise, and may come in another order or not at all.
+_SURE = 0.05
 
 
 class Served(nn.Module):
@@ -114,17 +114,10 @@ def _difference(model: Served, path: Path, tiles: NDArray[np.uint8]) -> float:
     if np.abs(lines.astype(int) - their_lines).max() > 1:
         raise ValueError("ONNX Runtime and torch see staves differently.")
     worst = 0.0
-    for each in zip(ours, theirs, strict=True):
-        mine, other = (_in_order(candidates[candidates[:, SCORE] > _LEAST_SCORE]) for candidates in each)
-        if len(mine) != len(other):
-            raise ValueError(f"ONNX Runtime finds {len(other)} symbols where torch finds {len(mine)}.")
-        if len(mine):
-            # Sizes are in px, up to a page's width: their errors are relative.
-            worst = max(worst, float(np.max(np.abs(mine - other) / np.maximum(1, np.abs(mine)))))
+    for mine, other in zip(ours, theirs, strict=True):
+        # Near-equal scores may change places: each sure candidate of either is compared with whichever of
+        # the other's is most like it. Coordinates are in px, up to a page's width: errors are relative.
+        apart = (np.abs(mine[:, None] - other) / np.maximum(1, np.abs(mine[:, None]))).max(2)
+        for each, nearest in ((mine, apart.min(1)), (other, apart.min(0))):
+            worst = max(worst, float(nearest[each[:, SCORE] > _SURE].max(initial=0.0)))
     return worst
-
-
-def _in_order(candidates: NDArray[np.float32]) -> NDArray[np.float32]:
-    """By class and place, as near-equal scores may change places."""
-    keys = np.round(candidates[:, [X, Y, CLASS]]).T
-    return candidates[np.lexsort(keys)]

@@ -78,7 +78,8 @@ def _mean_of(losses: Any, known: Any) -> Any:
 def _smooth(found: Any, wanted: Any) -> Any:
     """Smooth L1 loss (Girshick 2015)."""
     miss = ops.abs(found - wanted)
-    return ops.mean(ops.where(miss < _SMOOTH, 0.5 * miss * miss / _SMOOTH, miss - 0.5 * _SMOOTH))
+    each = ops.where(miss < _SMOOTH, 0.5 * miss * miss / _SMOOTH, miss - 0.5 * _SMOOTH)
+    return ops.sum(each) / max(1, 2 * wanted.shape[0])  # a batch may be empty
 
 
 def _choice(logits: Any, wanted: Any) -> Any:

@@ -6,13 +6,16 @@ through it too. B tiles, G cells a side, K candidates.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from keras import ops
 
 from pipelines.training.symbols.kernels import channel_axis
 from pipelines.training.symbols.network import STAVES_CHANNEL, SymbolsNetwork, attribute, by_cell
 from services.omr.contract import CANDIDATES, CELL_PX, HIGHEST_POSITION, STAFF_SPACE_PX
+
+#: Logs of the smallest and largest size told, in staff spaces: half a px to beyond the largest tile.
+_LOG_SIZES: Final = (-3.0, 5.0)
 
 
 def served(network: SymbolsNetwork, tile: Any, count: int = CANDIDATES) -> tuple[Any, Any]:
@@ -55,7 +58,7 @@ def _peaks(likely: Any, count: int) -> tuple[Any, Any, Any, int]:
 def _columns(read: Any, cells: Any, cell_px: int) -> Any:
     """Fields of candidates from X on: [N, FIELDS - 2] from what is read at cells (column, row) [N, 2]."""
     centre = (ops.cast(cells, "float32") + 0.5 + attribute(read, "offset")) * cell_px
-    size = ops.exp(attribute(read, "size")) * STAFF_SPACE_PX
+    size = ops.exp(ops.clip(attribute(read, "size"), *_LOG_SIZES)) * STAFF_SPACE_PX
     positions = ops.softmax(attribute(read, "position"), axis=-1)
     position = ops.cast(ops.argmax(positions, axis=-1), "float32") - HIGHEST_POSITION
     told = ops.stack([position, ops.max(positions, axis=-1)], axis=-1)

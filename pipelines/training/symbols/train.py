@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from pipelines.cache import cache_folder
@@ -26,7 +27,7 @@ from pipelines.training.symbols.recipe import Recipe
 from pipelines.training.symbols.shelf import Batch, Batches
 from pipelines.training.symbols.targets import POINT
 from pipelines.training.symbols.tiles import Tile
-from pipelines.training.symbols.validation import validate, validation_tiles
+from pipelines.training.symbols.validation import reader_of, validate, validation_tiles
 
 VALIDATION_TILES = 128
 
@@ -41,7 +42,7 @@ class Trainer:
         torch.manual_seed(recipe.seed)
         self.network = SymbolsNetwork(policy="mixed_bfloat16")
         self.average = SymbolsNetwork()
-        self.average.set_weights(self.network.get_weights())
+        self.average.set_weights(arrays(self.network))
         self.device = self.network.weights[0].value.device
         self.optimiser = torch.optim.AdamW(self._groups(), betas=(0.9, 0.99), fused=True)
         self.step = 0
@@ -122,7 +123,7 @@ class Trainer:
     def _validate(self) -> None:
         if not self._tiles:
             self._tiles = validation_tiles(self.pages / "validation", VALIDATION_TILES, self.recipe.tile_px)
-        scores = asdict(validate(self.average, self._tiles))
+        scores = asdict(validate(reader_of(self.average), self._tiles))
         by_class = scores.pop("by_class")
         row = {"step": self.step, **{name: round(score, 4) for name, score in scores.items()}}
         _append(self.folder / "validation.csv", row)
@@ -135,8 +136,8 @@ class Trainer:
             "recipe": asdict(self.recipe),
             "step": self.step,
             "seconds": self.seconds,
-            "network": self.network.get_weights(),
-            "average": self.average.get_weights(),
+            "network": arrays(self.network),
+            "average": arrays(self.average),
             "optimiser": self.optimiser.state_dict(),
         }
         partial = self.checkpoint.with_suffix(".partial")
@@ -151,6 +152,11 @@ class Trainer:
         self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.seconds = state["step"], state["seconds"]
         print(f"resuming at step {self.step}", flush=True)
+
+
+def arrays(network: SymbolsNetwork) -> list[NDArray[np.float32]]:
+    """All weights, as `set_weights` takes them (Keras' own `get_weights` trips over numpy 2)."""
+    return [weight.value.detach().cpu().numpy() for weight in network.weights]
 
 
 def _append(path: Path, row: dict[str, float]) -> None:

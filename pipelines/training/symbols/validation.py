@@ -1,7 +1,8 @@
-"""How well a network reads the fixed tiles of pages that training never sees."""
+"""How well tiles of pages that training never sees are read, by a network or by an exported model."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -28,6 +29,8 @@ _FEWEST: Final = 5
 _NOISE: Final = 0.02
 #: So near to the tile's edge, a symbol may be seen or not: neither counts.
 _EDGE_PX: Final = 12
+#: Tiles given to a reader at a time.
+_BATCH: Final = 8
 _HEADS: Final = [CLASS_INDEX[head] for head in HEADS]
 
 
@@ -62,15 +65,19 @@ def validation_tiles(folder: Path, count: int, tile_px: int, seed: int = 77) -> 
     return tiles
 
 
-@torch.inference_mode()
-def answers(network: SymbolsNetwork, tiles: list[Tile], batch: int = 8) -> list[NDArray[np.float32]]:
-    """Candidates [K, FIELDS] of each tile."""
-    found: list[NDArray[np.float32]] = []
-    for start in range(0, len(tiles), batch):
-        images = np.stack([tile.image for tile in tiles[start : start + batch]])
-        candidates = served(network, torch.from_numpy(images))[0]
-        found.extend(candidates.float().cpu().numpy())
-    return found
+#: Reads tiles uint8 [B, T, T]: candidates float32 [B, K, FIELDS].
+TileReader = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+
+
+def reader_of(network: SymbolsNetwork) -> TileReader:
+    """A network as a reader of tiles."""
+
+    @torch.inference_mode()
+    def read(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        candidates: NDArray[np.float32] = served(network, torch.from_numpy(images))[0].cpu().numpy()
+        return candidates
+
+    return read
 
 
 def matches(
@@ -106,9 +113,13 @@ def average_precision(scores: NDArray[np.float32], hits: NDArray[np.bool_], want
     return float(np.sum(precision[hits[order]]) / wanted)
 
 
-def validate(network: SymbolsNetwork, tiles: list[Tile]) -> Scores:
-    """Score a network on tiles."""
-    compared = [_compare(tile, found) for tile, found in zip(tiles, answers(network, tiles), strict=True)]
+def validate(read: TileReader, tiles: list[Tile]) -> Scores:
+    """Score a reader on tiles of one size."""
+    compared = []
+    for start in range(0, len(tiles), _BATCH):
+        some = tiles[start : start + _BATCH]
+        answers = read(np.stack([tile.image for tile in some]))
+        compared.extend(_compare(tile, found) for tile, found in zip(some, answers, strict=True))
     found = np.concatenate([each.found for each in compared])
     truth = np.concatenate([each.truth for each in compared])
     wanted = sum((each.wanted for each in compared), np.zeros(len(CLASSES), int))
@@ -125,7 +136,7 @@ def validate(network: SymbolsNetwork, tiles: list[Tile]) -> Scores:
         head_f1=float(2 * right.sum() / max(1, told.sum() + wanted[_HEADS].sum())),
         position=_share((truth["position"] == found[:, POSITION])[placed]),
         duration=_share((truth["duration"] == found[:, DURATION].argmax(1))[timed]),
-        mean_ap=float(np.mean(list(by_class.values()))),
+        mean_ap=float(np.mean(list(by_class.values()) or [0.0])),
         by_class=by_class,
     )
 
