@@ -58,7 +58,7 @@ triton: .venv/serving.stamp
 ## ---- using
 
 .PHONY: demo up down status
-demo: setup ## Transcribe a sample recording with a stack of its own
+demo: setup ## Transcribe a sample recording and read a sample page, with a stack of its own
 	@$(BIN)/python -m services.client.demo
 
 up: setup ## Start Triton and the services in the background

@@ -42,16 +42,27 @@ def of_this_demo(cwd: Path) -> list[psutil.Process]:
 
 @pytest.mark.stack
 @pytest.mark.slow
-def test_demo_shows_what_was_heard_and_leaves_nothing_running(tmp_path: Path) -> None:
+def test_demo_shows_what_was_heard_and_seen_and_leaves_nothing_running(tmp_path: Path) -> None:
     process = start_demo(tmp_path)
     shown, stderr = process.communicate(timeout=240)
     assert process.returncode == 0, stderr
-    for part in ("notes", "│", "Key", "Metre", "beats a minute", "decode"):
+    for part in (
+        "notes",
+        "│",
+        "Key",
+        "Metre",
+        "beats a minute",
+        "decode",
+        "system 3: 3 staves",
+        "its uppermost staff begins",
+    ):
         assert part in shown
     for suffix in ("mid", "musicxml", "pdf", "svg", "json"):
         file = Path("out/demo") / f"demo.{suffix}"
         assert str(file) in shown
         assert (tmp_path / file).stat().st_size > 100
+    for suffix in ("musicxml", "overlay.png"):
+        assert (tmp_path / "out/demo" / f"demo-page.{suffix}").stat().st_size > 100
     assert not of_this_demo(tmp_path)
 
 
