@@ -22,6 +22,7 @@ from pipelines.release import symbols as release
 from pipelines.release.export_symbols import export, load_network
 from pipelines.training.symbols import tiles
 from pipelines.training.symbols.damage import damage
+from pipelines.training.symbols.lettering import fingerings, words
 from pipelines.training.symbols.losses import losses, total
 from pipelines.training.symbols.network import ATTRIBUTES, MAPS, NetworkSize, SymbolsNetwork, by_cell
 from pipelines.training.symbols.recipe import Recipe
@@ -90,7 +91,8 @@ def pages(cache: Path) -> Path:
 @pytest.mark.parametrize("seed", range(4))
 def test_symbols_lie_where_the_bent_tile_shows_them(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tiles, "damage", lambda random, ink, px: ink)
-    monkeypatch.setattr(tiles, "black_edge", lambda random, ink, px: None)
+    for marks in ("black_edge", "thick_bars", "fingerings", "words"):
+        monkeypatch.setattr(tiles, marks, lambda *_: None)
     whole = page()
     blank = np.full_like(whole.image, 255)
     for symbol in whole.symbols:
@@ -137,6 +139,18 @@ def test_damage_is_ink_again_and_repeats_by_its_seed() -> None:
         assert once.dtype == np.float32
         assert np.isfinite(once).all()
         assert np.array_equal(once, again)
+
+
+def test_lettering_spares_the_music() -> None:
+    ink = np.zeros((300, 300), np.float32)
+    ink[100:140] = 1
+    for seed in range(5):
+        lettered, random = ink.copy(), np.random.default_rng(seed)
+        words(random, lettered, 16.0)
+        fingerings(random, lettered, np.array([[150.0, 200.0], [60.0, 200.0], [100.0, 70.0]]), 16.0)
+        assert lettered.sum() > ink.sum() + 20
+        assert (lettered >= ink).all()
+        assert lettered.max() <= 1
 
 
 def test_rare_symbols_are_shown_more_often_than_they_are_and_new_pages_join(cache: Path) -> None:
@@ -310,6 +324,7 @@ _ON_BOTH = """
 import sys
 import numpy as np
 from keras import ops
+from pipelines.training.symbols.lettering import fingerings, words
 from pipelines.training.symbols.losses import losses, total
 from pipelines.training.symbols.network import NetworkSize, SymbolsNetwork, by_cell
 from pipelines.training.symbols.served import served

@@ -87,6 +87,14 @@ def _gain(random: np.random.Generator, ink: Ink) -> Ink:
     return cv2.erode(ink, kernel) * (1 - left) + ink * left
 
 
+def _heavy(random: np.random.Generator, ink: Ink, px: float) -> Ink:
+    """Beams as thick as old editions print them, close to one another: what is thick grows up and down."""
+    core = max(2, round(2.8 * px))
+    thick = cv2.morphologyEx(ink, cv2.MORPH_OPEN, np.ones((core, core), np.uint8))
+    grown = cv2.dilate(thick, np.ones((1 + max(1, round(random.uniform(0.6, 2.0) * px)), 1), np.uint8))
+    return np.maximum(ink, grown)
+
+
 def _ghost(random: np.random.Generator, ink: Ink) -> Ink:
     """The other side of the leaf, shining through; or the same side, printed twice."""
     strength = random.uniform(0.05, 0.28)
@@ -165,6 +173,8 @@ def damage(random: np.random.Generator, ink: Ink, px: float) -> Ink:
         ink: the clean print.
         px: how many px of `ink` make one of the tile.
     """
+    if _chance(random, 0.15):
+        ink = _heavy(random, ink, px)
     if _chance(random, 0.5):
         ink = _gain(random, ink)
     if _chance(random, 0.3):

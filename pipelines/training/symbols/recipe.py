@@ -30,7 +30,7 @@ class Recipe:
     seed: int = 1
     tile_px: int = 384
     batch: int = 8
-    steps: int = 9000
+    steps: int = 10000
     warm_up: int = 200
     learning_rate: float = 2.2e-3
     weight_decay: float = 1e-2

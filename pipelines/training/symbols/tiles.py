@@ -12,15 +12,20 @@ from numpy.typing import NDArray
 
 from pipelines.engraving.pages import ENGRAVED_SPACE_PX, EngravedPage
 from pipelines.training.symbols.damage import Ink, black_edge, damage, thick_bars
+from pipelines.training.symbols.lettering import fingerings, words
 from services.omr.contract import HIGHEST_POSITION, STAFF_SPACE_PX
 from services.omr.vocabulary import ACCIDENTALS, BARLINES, CLASS_INDEX, HEADS
 
 _SCALE: Final = STAFF_SPACE_PX / ENGRAVED_SPACE_PX
 _STAND_ON_STAVES: Final = [CLASS_INDEX[kind] for kind in (*HEADS, *ACCIDENTALS)]
+_HEADS: Final = [CLASS_INDEX[kind] for kind in HEADS]
 _BARLINES: Final = [CLASS_INDEX[kind] for kind in BARLINES]
 #: Positions beyond this may belong to a nearer staff; one is nearer only if by this many positions.
 _FAR: Final = 11
 _NEARER: Final = 4
+#: Shares of tiles that get fingerings, and words, beside those that the page has.
+_FINGERED: Final = 0.2
+_WORDED: Final = 0.3
 #: Resolutions at which damage is done, in px of the tile.
 _WORKING_PX: Final = (1.0, 1.3, 1.6, 1.6, 1.9)
 
@@ -133,6 +138,12 @@ def _damaged(
     if random.random() < 0.2:
         bars = symbols[np.isin(symbols["kind"], _BARLINES)]
         thick_bars(random, ink, np.stack([bars["x"], bars["y"], bars["height"]], 1) * px, px)
+    space_px = STAFF_SPACE_PX * px
+    if random.random() < _FINGERED:
+        heads = symbols[np.isin(symbols["kind"], _HEADS)]
+        fingerings(random, ink, np.stack([heads["x"], heads["y"]], 1) * px, space_px)
+    if random.random() < _WORDED:
+        words(random, ink, space_px)
     ink = damage(random, ink, px)
     if len(ink) != view.tile_px:
         ink = cv2.resize(ink, (view.tile_px, view.tile_px), interpolation=cv2.INTER_AREA)
