@@ -1,0 +1,226 @@
+"""The reader on a model server in memory: order, limits, cancellation, failures, and a real page."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import onnxruntime
+import pytest
+from numpy.typing import NDArray
+
+from services.errors import ModelUnavailableError, OverloadedError, TooLargeError, UnreadableMediaError
+from services.omr import answer, notation
+from services.omr.contract import CANDIDATES, CELLS, FIELDS
+from services.omr.detector import SymbolsModel
+from services.omr.options import Options, PageFormat
+from services.omr.reader import Reader
+from services.omr.uploads import PageLimits
+from services.runtime.contract import ModelContract
+from services.runtime.processes import Processes
+from services.triton.environment import REPOSITORY_ROOT
+
+DEMO_PAGE = REPOSITORY_ROOT / "services" / "client" / "samples" / "demo-page.png"
+MODEL = REPOSITORY_ROOT / "model_repository" / "symbols" / "1" / "model.onnx"
+NOTHING = {
+    "candidates": np.zeros((1, CANDIDATES, FIELDS), np.float32),
+    "staves": np.zeros((1, CELLS, CELLS), np.uint8),
+}
+
+
+class Server:
+    """A model server that sees nothing, or what the real model sees; or fails, or hangs."""
+
+    def __init__(self) -> None:
+        self.ready: tuple[str, ...] = ("2", "10")
+        self.asked: list[str | None] = []
+        self.now = self.most = 0
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.busy = asyncio.Event()
+        self.failure: Exception | None = None
+        self.model: onnxruntime.InferenceSession | None = None
+
+    async def versions(self, model: str) -> tuple[str, ...]:
+        return self.ready
+
+    async def infer(
+        self, contract: ModelContract, version: str | None, inputs: Mapping[str, NDArray[Any]]
+    ) -> dict[str, NDArray[Any]]:
+        self.asked.append(version)
+        self.now += 1
+        self.most = max(self.most, self.now)
+        self.busy.set()
+        try:
+            await asyncio.sleep(0.001)
+            await self.gate.wait()
+            if self.failure:
+                raise self.failure
+        finally:
+            self.now -= 1
+        if self.model is None:
+            return NOTHING
+        return dict(zip(NOTHING, self.model.run(list(NOTHING), dict(inputs)), strict=True))
+
+
+@pytest.fixture
+def server() -> Server:
+    return Server()
+
+
+@pytest.fixture
+async def reader(server: Server, tmp_path: Path) -> AsyncIterator[Reader]:
+    processes = Processes(1, warm_up=notation.warm_up, max_s=120)
+    made = Reader(
+        SymbolsModel(server, tmp_path, tiles_in_flight=3),
+        processes,
+        limits=PageLimits(max_pages=4, max_page_pixels=10_000_000),
+        max_recognitions=2,
+        pages_in_flight=2,
+    )
+    yield made
+    made.close()
+    processes.close()
+
+
+def staves(count: int = 3) -> io.BytesIO:
+    """A page of empty staves, staff space 12 px."""
+    picture = np.full((150 + count * 150, 800), 255, np.uint8)
+    for staff in range(count):
+        for line in range(5):
+            y = 100 + staff * 150 + line * 12
+            picture[y : y + 2, 60:740] = 0
+    return png(picture)
+
+
+def png(picture: NDArray[np.uint8]) -> io.BytesIO:
+    return io.BytesIO(cv2.imencode(".png", picture)[1].tobytes())
+
+
+BLANK = np.full((300, 200), 255, np.uint8)
+
+
+@pytest.mark.slow
+async def test_a_page_becomes_notes_and_files(reader: Reader, server: Server) -> None:
+    server.model = onnxruntime.InferenceSession(str(MODEL), providers=["CPUExecutionProvider"])
+    options = Options(formats=tuple(PageFormat), explain=True)
+    with DEMO_PAGE.open("rb") as page:
+        reading = await reader.read([page], options, title="Röslein")
+    assert [len(system.staves) for system in reading.recognition.pages[0].systems] == [3, 3, 3]
+    assert 180 <= len(reading.recognition.notes) <= 205
+    assert reading.version == "10", "the newest by number"
+    assert set(server.asked) == {"10"}, "all of a page by one version"
+    assert set(reading.files) == set(PageFormat)
+    assert reading.files[PageFormat.MIDI][0].startswith(b"MThd")
+    overlay = cv2.imdecode(np.frombuffer(reading.files[PageFormat.OVERLAY][0], np.uint8), cv2.IMREAD_COLOR)
+    assert overlay is not None
+    assert (overlay.max(axis=2).astype(int) - overlay.min(axis=2)).max() > 100, "it is coloured"
+    told = json.loads(answer.as_json(reading, "id", "page", explain=True))
+    assert len(told["notes"]) == len(reading.recognition.notes)
+    assert told["decisions"]
+    assert json.loads(reading.files[PageFormat.JSON][0])["notes"] == told["notes"]
+    assert set(told["timings_s"]) == {
+        *("open", "read", "prepare", "model", "staves", "assembly", "engraving", "overlay")
+    }
+
+
+async def test_pages_come_in_the_order_of_the_files(reader: Reader) -> None:
+    sizes = [(300, 200), (310, 210), (320, 220)]
+    files = [png(np.full(size, 255, np.uint8)) for size in sizes]
+    reading = await reader.read(files, Options())
+    assert [page.size[::-1] for page in reading.recognition.pages] == sizes
+    assert [place.file for place in reading.places] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("files", [[BLANK], [BLANK, BLANK], [np.zeros((1, 1), np.uint8)]])
+async def test_pages_without_staves_are_told_and_no_error(
+    reader: Reader, server: Server, files: list[NDArray[np.uint8]]
+) -> None:
+    reading = await reader.read([png(file) for file in files], Options(formats=tuple(PageFormat)))
+    assert answer.message(reading) == "No staves found."
+    assert reading.recognition.score is None
+    assert set(reading.files) == {PageFormat.JSON, PageFormat.OVERLAY}
+    told = json.loads(answer.as_json(reading, "id", "page", explain=False))
+    assert (told["notes"], told["key"], len(told["pages"])) == ([], None, len(files))
+
+
+async def test_empty_staves_are_found(reader: Reader) -> None:
+    reading = await reader.read([staves(), png(BLANK)], Options())
+    assert answer.message(reading) == "No staves found on page 2."
+    assert sum(len(system.staves) for system in reading.recognition.pages[0].systems) == 3
+
+
+async def test_tiles_are_sent_at_once_but_not_too_many(reader: Reader, server: Server) -> None:
+    random = np.random.default_rng(0)
+    scattered = np.where(random.random((2400, 1800)) < 0.002, 0, 255).astype(np.uint8)
+    with DEMO_PAGE.open("rb") as page:
+        await reader.read([page, png(scattered)], Options())
+    assert 1 < server.most <= 6, "three of each of two pages"
+
+
+async def test_more_requests_than_allowed_are_refused(reader: Reader, server: Server) -> None:
+    server.gate.clear()
+    running = [asyncio.create_task(reader.read([staves()], Options())) for _ in range(2)]
+    await asyncio.wait_for(server.busy.wait(), 60)
+    with pytest.raises(OverloadedError, match="COPYIST_MAX_RECOGNITIONS"):
+        await reader.read([staves()], Options())
+    server.gate.set()
+    assert len(await asyncio.gather(*running)) == 2
+    reader.check_room()
+
+
+async def test_cancelling_ends_the_calls_and_frees_the_place(reader: Reader, server: Server) -> None:
+    server.gate.clear()
+    running = asyncio.create_task(reader.read([staves(), staves(), staves()], Options()))
+    await asyncio.wait_for(server.busy.wait(), 60)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert server.now == 0
+    server.gate.set()
+    assert (await reader.read([staves()], Options())).recognition.pages
+
+
+@pytest.mark.parametrize(
+    ("files", "kind", "words"),
+    [
+        ([b""], UnreadableMediaError, "0 bytes"),
+        ([b"no picture at all"], UnreadableMediaError, "plain text"),
+        ([staves().getvalue(), b"x"], UnreadableMediaError, "File 2 of 2"),
+        ([staves().getvalue()] * 5, TooLargeError, "COPYIST_MAX_PAGES"),
+    ],
+)
+async def test_what_cannot_be_read_is_told_before_the_model_is_asked(
+    reader: Reader, server: Server, files: list[bytes], kind: type[Exception], words: str
+) -> None:
+    with pytest.raises(kind, match=words):
+        await reader.read([io.BytesIO(file) for file in files], Options())
+    assert not server.asked
+    reader.check_room()
+
+
+async def test_without_a_model_nothing_is_read(reader: Reader, server: Server) -> None:
+    server.ready = ()
+    with pytest.raises(ModelUnavailableError, match="no version of the model symbols"):
+        await reader.read([staves()], Options())
+
+
+async def test_a_failing_model_fails_the_request(reader: Reader, server: Server) -> None:
+    server.failure = ModelUnavailableError("gone")
+    with pytest.raises(ModelUnavailableError, match="gone"):
+        await reader.read([staves()], Options())
+    assert server.now == 0
+    reader.check_room()
+
+
+async def test_pages_are_restored_each_to_a_png(reader: Reader) -> None:
+    restored = await reader.restore([staves(), staves(2)])
+    pictures = [cv2.imdecode(np.frombuffer(page, np.uint8), cv2.IMREAD_GRAYSCALE) for page in restored]
+    assert len(pictures) == 2
+    assert all(picture is not None and set(np.unique(picture)) <= {0, 255} for picture in pictures)
