@@ -90,7 +90,7 @@ def pages(cache: Path) -> Path:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_symbols_lie_where_the_bent_tile_shows_them(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tiles, "damage", lambda random, ink, px: ink)
+    monkeypatch.setattr(tiles, "damage", lambda random, ink, px, lines: ink)
     for marks in ("black_edge", "thick_bars", "fingerings", "words"):
         monkeypatch.setattr(tiles, marks, lambda *_: None)
     whole = page()
@@ -133,8 +133,9 @@ def test_a_note_is_told_from_the_staff_that_it_lies_nearest_to() -> None:
 
 def test_damage_is_ink_again_and_repeats_by_its_seed() -> None:
     ink = 1 - page().image[:400, :400].astype(np.float32) / 255
+    lines = [np.array([[50, 180], [380, 180]], np.float32)]
     for seed in range(12):
-        once, again = (damage(np.random.default_rng(seed), ink.copy(), 1.3) for _ in range(2))
+        once, again = (damage(np.random.default_rng(seed), ink.copy(), 1.3, lines) for _ in range(2))
         assert once.shape == ink.shape
         assert once.dtype == np.float32
         assert np.isfinite(once).all()

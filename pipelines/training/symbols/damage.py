@@ -6,6 +6,7 @@ they become. Every function changes what it is given or returns a new picture of
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Final
 
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Ink = NDArray[np.float32]
+Lines = Sequence[NDArray[np.float32]]
 
 #: Side of the noise pictures that pieces are cut from; larger than any picture of ink.
 _NOISE_PX: Final = 1024
@@ -91,7 +93,7 @@ def _heavy(random: np.random.Generator, ink: Ink, px: float) -> Ink:
     """Beams as thick as old editions print them, close to one another: what is thick grows up and down."""
     core = max(2, round(2.8 * px))
     thick = cv2.morphologyEx(ink, cv2.MORPH_OPEN, np.ones((core, core), np.uint8))
-    grown = cv2.dilate(thick, np.ones((1 + max(1, round(random.uniform(0.6, 2.0) * px)), 1), np.uint8))
+    grown = cv2.dilate(thick, np.ones((1 + max(1, round(random.uniform(0.4, 1.3) * px)), 1), np.uint8))
     return np.maximum(ink, grown)
 
 
@@ -124,7 +126,20 @@ def _roughness(random: np.random.Generator) -> float:
     return random.uniform(0.5, 1.0) if _chance(random, 0.3) else random.uniform(0, 0.35)
 
 
-def _thresholded(random: np.random.Generator, ink: Ink) -> Ink:
+def _along(lines: Lines, ink: Ink) -> Ink:
+    """The ink along lines, points (x, y) [n, 2] in px of `ink`, wherever they are inside: [m]."""
+    side = len(ink)
+    values = [np.zeros(0, np.float32)]
+    for line in lines:
+        x = np.arange(max(0, int(line[0, 0])), min(side, int(line[-1, 0])))
+        y = np.round(np.interp(x, line[:, 0], line[:, 1])).astype(int)
+        inside = (y > 0) & (y < side - 1)
+        x, y = x[inside], y[inside]
+        values.append(np.max([ink[y - 1, x], ink[y, x], ink[y + 1, x]], axis=0))
+    return np.concatenate(values)
+
+
+def _thresholded(random: np.random.Generator, ink: Ink, lines: Lines) -> Ink:
     """Black or white, as old scans are, at a level that most staff lines survive; with specks and holes."""
     side = len(ink)
     typical = float(np.median(ink[ink > _TRACE])) if np.any(ink > _TRACE) else 1.0
@@ -132,6 +147,10 @@ def _thresholded(random: np.random.Generator, ink: Ink) -> Ink:
     rough = _roughness(random)
     for grains, strength in ((FINE, 0.22), (PAPER, 0.15), (FADING, 0.15), (SHADOW, 0.12)):
         ink = ink + typical * rough * strength * random.random() * noise(random, grains, side)
+    along = _along(lines, ink)
+    if along.size and _chance(random, 0.15):
+        # A poor scan: of thin lines that cross the rows of the sensor, only fragments are left.
+        level = float(np.quantile(along, random.uniform(0.3, 0.85)))
     black = ink > level
     if _chance(random, 0.25):
         black |= noise(random, PAPER, side) > random.uniform(2.6, 3.4)
@@ -165,13 +184,14 @@ def _coarse(random: np.random.Generator, ink: Ink) -> Ink:
     return cv2.resize(reduced, (side, side), interpolation=cv2.INTER_LINEAR)
 
 
-def damage(random: np.random.Generator, ink: Ink, px: float) -> Ink:
+def damage(random: np.random.Generator, ink: Ink, px: float, lines: Lines = ()) -> Ink:
     """One random history of a page.
 
     Args:
         random: decides all.
         ink: the clean print.
         px: how many px of `ink` make one of the tile.
+        lines: lines of staves, points (x, y) [n, 2] in px of `ink`, from left to right.
     """
     if _chance(random, 0.15):
         ink = _heavy(random, ink, px)
@@ -184,4 +204,4 @@ def damage(random: np.random.Generator, ink: Ink, px: float) -> Ink:
     ink = cv2.GaussianBlur(ink, (0, 0), random.uniform(0.28, 1.1) * max(px, 1.0))
     if _chance(random, 0.12) and px > 1.2:
         ink = _coarse(random, ink)
-    return _thresholded(random, ink) if _chance(random, 0.68) else _grey(random, ink)
+    return _thresholded(random, ink, lines) if _chance(random, 0.68) else _grey(random, ink)

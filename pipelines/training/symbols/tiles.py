@@ -129,7 +129,11 @@ def _lines(view: _View, page: EngravedPage) -> list[NDArray[np.float32]]:
 
 
 def _damaged(
-    random: np.random.Generator, view: _View, page: EngravedPage, symbols: NDArray[np.void]
+    random: np.random.Generator,
+    view: _View,
+    page: EngravedPage,
+    symbols: NDArray[np.void],
+    lines: list[NDArray[np.float32]],
 ) -> NDArray[np.uint8]:
     px = float(random.choice(_WORKING_PX))
     ink: Ink = 1 - view.fetch(page.image, px).astype(np.float32) / 255
@@ -144,7 +148,7 @@ def _damaged(
         fingerings(random, ink, np.stack([heads["x"], heads["y"]], 1) * px, space_px)
     if random.random() < _WORDED:
         words(random, ink, space_px)
-    ink = damage(random, ink, px)
+    ink = damage(random, ink, px, [line * px for line in lines])
     if len(ink) != view.tile_px:
         ink = cv2.resize(ink, (view.tile_px, view.tile_px), interpolation=cv2.INTER_AREA)
     return np.round(np.clip(255 - 255 * ink, 0, 255)).astype(np.uint8)
@@ -178,9 +182,10 @@ def cut(
     margin = 100.0
     inside = np.all((placed > -margin) & (placed < tile_px + margin), 1)
     symbols = symbols[inside]
+    lines = _lines(view, page)
     if clean:
         image = view.fetch(page.image, 1.6)
         image = cv2.resize(image, (tile_px, tile_px), interpolation=cv2.INTER_AREA)
     else:
-        image = _damaged(random, view, page, symbols)
-    return Tile(image, symbols, _lines(view, page))
+        image = _damaged(random, view, page, symbols, lines)
+    return Tile(image, symbols, lines)
