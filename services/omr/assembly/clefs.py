@@ -8,7 +8,7 @@ from typing import Final
 
 from services.music.score import BASS, TREBLE, Clef, ClefSign, SpelledPitch
 from services.omr.assembly.placing import StaffSymbol
-from services.omr.vocabulary import CLEFS, SymbolClass
+from services.omr.vocabulary import BARLINES, CLEFS, SymbolClass
 
 #: Diatonic number (octave * 7 + step, C is 0) of the note that a sign names.
 _NAMED: Final = {ClefSign.G: 4 * 7 + 4, ClefSign.F: 3 * 7 + 3, ClefSign.C: 4 * 7}
@@ -21,7 +21,8 @@ _SIGNS: Final = {
     SymbolClass.F_CLEF: (ClefSign.F, 4, 0),
     SymbolClass.F_CLEF_8VB: (ClefSign.F, 4, -1),
 }
-_BELIEVED: Final = 0.3
+_BELIEVED: Final = 0.4
+_BARLINE_ROOM_PX: Final = 6.0
 
 #: Diatonic numbers of the lowest and the highest note that is written: D in octave 0, E in octave 9.
 _LOWEST: Final = 1
@@ -65,7 +66,14 @@ def read_clefs(symbols: Sequence[StaffSymbol], carried: Clef | None, usual: Clef
         carried: the clef that held at the end of the same staff in the system before.
         usual: the clef to take where neither is known.
     """
-    printed = [s for s in symbols if s.kind in CLEFS and s.symbol.confidence >= _BELIEVED]
+    lines = [s.x for s in symbols if s.kind in BARLINES]
+    printed = [
+        s
+        for s in symbols
+        if s.kind in CLEFS
+        and s.symbol.confidence >= _BELIEVED
+        and not any(abs(s.x - x) < _BARLINE_ROOM_PX for x in lines)
+    ]
     changes = tuple((each.x, clef_of(each)) for each in printed)
     return StaffClefs(carried or usual, changes, tuple(printed))
 

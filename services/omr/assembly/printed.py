@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from services.omr.assembly.chords import PrintedChord
+from services.omr.assembly.dots import dot_evidence
 from services.omr.assembly.placing import StaffSymbol
 from services.omr.events import PrintedEvent
 from services.omr.page import FloatArray
@@ -42,10 +43,14 @@ def print_events(
         chords: without grace notes.
         beams: for each chord the id of its beam, or None.
         rests: of the measure.
-        symbols: of the measure; tuplet figures are used.
+        symbols: of the measure; dots and tuplet figures are used.
     """
-    events = [_chord_event(chord, beam) for chord, beam in zip(chords, beams, strict=True)]
-    events += [_rest_event(rest) for rest in rests]
+    dots = dot_evidence([*chords, *rests], [s for s in symbols if s.kind is SymbolClass.AUGMENTATION_DOT])
+    events = [
+        _chord_event(chord, beam, seen)
+        for chord, beam, seen in zip(chords, beams, dots[: len(chords)], strict=True)
+    ]
+    events += [_rest_event(rest, seen) for rest, seen in zip(rests, dots[len(chords) :], strict=True)]
     figures = _figures(events, [each for each in symbols if each.kind in TUPLET_FIGURES])
     return tuple(
         PrintedEvent(
@@ -65,7 +70,7 @@ def print_events(
     )
 
 
-def _chord_event(chord: PrintedChord, beam: int | None) -> PrintedEvent:
+def _chord_event(chord: PrintedChord, beam: int | None, dots: FloatArray) -> PrintedEvent:
     heads = [head.symbol for head in chord.heads]
     durations = [_with_class(np.array(head.durations), _values_of(head.kind)) for head in heads]
     return PrintedEvent(
@@ -75,14 +80,14 @@ def _chord_event(chord: PrintedChord, beam: int | None) -> PrintedEvent:
         position=float(np.mean([head.position for head in chord.heads])),
         stem=_mean([np.array(head.stem) for head in heads]),  # type: ignore[arg-type]
         durations=_mean(durations),
-        dots=_mean([np.array(head.dots) for head in heads]),
+        dots=_mean([np.array(head.dots) + dots for head in heads]),
         tuplet=_mean([np.array(head.tuplet) for head in heads]),
         beam=beam,
         confidence=max(head.confidence for head in heads),
     )
 
 
-def _rest_event(rest: StaffSymbol) -> PrintedEvent:
+def _rest_event(rest: StaffSymbol, dots: FloatArray) -> PrintedEvent:
     symbol = rest.symbol
     return PrintedEvent(
         x=rest.x,
@@ -91,7 +96,7 @@ def _rest_event(rest: StaffSymbol) -> PrintedEvent:
         position=float(rest.position),
         stem=_NO_STEM_READ,
         durations=_mean([_with_class(np.array(symbol.durations), _values_of(symbol.kind))]),
-        dots=_mean([np.array(symbol.dots)]),
+        dots=_mean([np.array(symbol.dots) + dots]),
         tuplet=_mean([np.array(symbol.tuplet)]),
         confidence=symbol.confidence,
     )
