@@ -65,7 +65,8 @@ async def read_form(request: Request, kind: UploadKind, *, max_upload_bytes: int
             f"The form cannot be read: {reason}",
             remedy=f"Send {number} and at most the documented fields, as multipart/form-data.",
         ) from None
-    if sum(item.size or 0 for item in form.values() if isinstance(item, UploadFile)) > max_upload_bytes:
+    sizes = [item.size or 0 for _, item in form.multi_items() if isinstance(item, UploadFile)]
+    if sum(sizes) > max_upload_bytes:
         await form.close()
         raise limited.too_large()
     return form
