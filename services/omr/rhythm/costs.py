@@ -20,6 +20,7 @@ class RhythmCosts:
         tuplet_again: a further tuplet where the voice, or another voice just then, has the like.
         tuplet_familiar: a tuplet begins in a measure whose neighbours have the like.
         tuplet_broken: a tuplet is left, or changes, before its group is whole.
+        tuplet_lone: an unmarked tuplet of one event, which a dot makes whole.
         beam_mixed: a tuplet begins or ends in the middle of a beam.
         figure_denied: a printed figure is not a tuplet's (a fingering, say), over its whole group.
         figure_absent: a tuplet other than a triplet begins without its figure.
@@ -32,7 +33,7 @@ class RhythmCosts:
         whole_rest: a whole rest stands for the whole measure although its staff has more.
         off_grid: an onset that is no multiple of half of the event's value.
         beam_ends_off: a beam's last event ends off the eighths.
-        drop: an event that is surely there is taken as not there; less for a doubtful one.
+        drop: an event is taken as not there that is as likely there as not; beside the odds that it is there.
         short: the measure is shorter than its metre, all voices alike.
         short_edge: the same for the first and the last measure of a piece.
         short_split: the same where two measures in a row make one together.
@@ -40,9 +41,11 @@ class RhythmCosts:
         metre_misread: another length than a printed time signature asks for holds while it is in force.
         together_px, together_width_px: events on different staves this far apart are as likely together as
             not, and the width of that logistic.
-        displaced, displaced_px: most that it costs two events of one staff with unlike stems to stand side by
-            side in one column, and how far apart they are then at most.
+        displaced: two events of one staff with unlike stems stand side by side in one column.
         displaced_alike: the same where their stems are alike.
+        overlapping: the same where they are nearer to one another than heads can be.
+        aligned_px, beside_px, displaced_px: events of one column and staff are aligned if no farther apart
+            than the first; overlap up to the second; stand side by side up to the third.
         cross_staff: a voice goes on in the next staff.
         cross_beam: the same where its beam does.
         spacing_exponent: distances grow with this power of time.
@@ -61,11 +64,12 @@ class RhythmCosts:
     tuplet_again: float = 0.3
     tuplet_familiar: float = 1.0
     tuplet_broken: float = 6.0
+    tuplet_lone: float = 5.0
     beam_mixed: float = 1.5
     figure_denied: float = 3.0
     figure_absent: float = 3.0
     silence: float = 5.0
-    voice_stops: float = 1.0
+    voice_stops: float = 2.0
     voice_starts: float = 2.5
     voice_starts_first: float = 0.3
     stem_shared: float = 2.5
@@ -73,7 +77,7 @@ class RhythmCosts:
     whole_rest: float = 0.5
     off_grid: float = 0.7
     beam_ends_off: float = 0.7
-    drop: float = 9.0
+    drop: float = 2.0
     short: float = 6.0
     short_edge: float = 2.0
     short_split: float = 3.0
@@ -82,10 +86,13 @@ class RhythmCosts:
     together_px: float = 8.5
     together_width_px: float = 1.0
     displaced: float = 1.0
-    displaced_px: float = 20.0
     displaced_alike: float = 4.0
+    overlapping: float = 3.0
+    aligned_px: float = 4.5
+    beside_px: float = 9.5
+    displaced_px: float = 18.0
     cross_staff: float = 3.5
-    cross_beam: float = 0.3
+    cross_beam: float = 1.0
     spacing_exponent: float = 0.5
     spacing_sigma: float = 0.35
     spacing_most: float = 2.0

@@ -15,6 +15,7 @@ from services.omr.vocabulary import STEM_NONE
 Choice = tuple[float, int, Option]
 
 _MOST_APART: Final = 8.0
+_LEAST_DROP: Final = 0.2
 
 
 class Evidence:
@@ -98,11 +99,14 @@ class Evidence:
             # Within a tuplet that is not whole yet.
             if ratio != before:
                 cost += costs.tuplet_broken + option.start
-        elif ratio and running >> (ratio - 1) & 1:
-            cost += min(option.start, costs.tuplet_again)
+        elif ratio:
+            again = running >> (ratio - 1) & 1
+            cost += min(option.start, costs.tuplet_again) if again else option.start
+            if option.dots and not (time + option.ticks) % GRID and self.events[index].figure is None:
+                cost += costs.tuplet_lone
         else:
             cost += option.start
-            if not ratio and time % option.half:
+            if time % option.half:
                 cost += costs.off_grid
         if self.events[index].beam is not None:
             if before >= 0 and ratio != before and index not in self._opens_beam:
@@ -144,12 +148,22 @@ class Evidence:
             gap = self.events[index].x - self.events[before].x
             odds = (gap - costs.together_px) / costs.together_width_px
             together = odds if odds > 30 else math.log1p(math.exp(odds))
-            beside = together
-            if gap < costs.displaced_px:
-                alike = self.stems[index] == self.stems[before] != STEM_NONE
-                beside = min(together, costs.displaced_alike if alike else costs.displaced)
-            found[index] = (beside, together, min(together - odds, _MOST_APART))
+            apart = min(together - odds, _MOST_APART)
+            beside = self._beside(index, before, gap) if gap < costs.displaced_px else together
+            found[index] = (beside, together, apart)
         return found
+
+    def _beside(self, index: int, before: int, gap: float) -> float:
+        """What it costs that two events of one staff, so far apart, are in the same column."""
+        costs = self.costs
+        if gap <= costs.aligned_px:
+            return 0.0
+        if self.events[index].is_rest or self.events[before].is_rest:
+            return costs.displaced
+        if gap <= costs.beside_px:
+            return costs.overlapping
+        alike = self.stems[index] == self.stems[before] != STEM_NONE
+        return costs.displaced_alike if alike else costs.displaced
 
 
 def _stem(event: PrintedEvent) -> int:
@@ -160,10 +174,9 @@ def _stem(event: PrintedEvent) -> int:
 
 
 def _drop(confidence: float, costs: RhythmCosts) -> float:
-    """What it costs to take an event as not there: half of `costs.drop` at even odds."""
+    """What it costs to take an event as not there."""
     sure = min(max(confidence, 1e-3), 1 - 1e-3)
-    odds = math.log(sure / (1 - sure)) / math.log(999)
-    return max(0.2, costs.drop * (1 + odds) / 2)
+    return max(_LEAST_DROP, costs.drop + math.log(sure / (1 - sure)))
 
 
 def _lone_rests(events: Sequence[PrintedEvent]) -> tuple[int, ...]:
