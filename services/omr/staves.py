@@ -7,6 +7,7 @@ side; then its height is refined to a fraction of a pixel, and its ends are soug
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -16,8 +17,9 @@ from numpy.typing import NDArray
 
 from services.omr.comb import STEP_PX, Combs, lay_combs, lines_of
 from services.omr.contract import STAFF_SPACE_PX
-from services.omr.page import FloatArray, Staff
+from services.omr.page import FloatArray, Staff, Symbol
 from services.omr.tracks import Track, find_tracks, support
+from services.omr.vocabulary import CLEFS, HEADS, RESTS
 
 Floats = NDArray[np.float32]
 
@@ -28,6 +30,19 @@ _SPACES: Final = STAFF_SPACE_PX * np.array([0.93, 0.98, 1.02, 1.07])
 _MAP_WEIGHT: Final = 1.5
 #: Narrowest page that is looked at, in px.
 _LEAST_WIDTH_PX: Final = 120
+#: What tells its staff position; how far along the staff it counts, and over how many px of height; how many
+#: sure votes are as good as certainty, and what that adds to the combs' fit.
+_VOTERS: Final = HEADS | RESTS | CLEFS
+_VOTE_REACH_PX: Final = 80
+_VOTE_SPREAD_PX: Final = 3
+_ENOUGH_VOTES: Final = 2.0
+_VOTE_WEIGHT: Final = 0.75
+#: Where the model has looked, fewer than so many symbols make no staff.
+_LEAST_VOTERS: Final = 2
+#: Lines that are dark along less than this share of a staff are broken: then the map tells their ends, by
+#: where it is at least so sure.
+_WHOLE_SHARE: Final = 0.6
+_SURE: Final = 0.3
 #: Lines are looked for so far beyond the outermost combs, in px. They go on where, over a window of so many
 #: px, they are at least this share as dark as elsewhere on the staff, but for gaps of at most so many px.
 _BEYOND_PX: Final = 100
@@ -36,23 +51,56 @@ _END_SHARE: Final = 0.35
 _GAP_PX: Final = 120
 
 
-def find_staves(image: NDArray[np.uint8], middle_lines: NDArray[np.uint8] | None) -> tuple[Staff, ...]:
+def find_staves(
+    image: NDArray[np.uint8], middle_lines: NDArray[np.uint8] | None, symbols: Sequence[Symbol]
+) -> tuple[Staff, ...]:
     """Find the staves of a prepared page, from the top.
 
     Args:
         image: uint8 [h, w], staff space 10 px.
         middle_lines: uint8 [ceil(h / 4), ceil(w / 4)], how likely a middle line runs through each cell, 0
             to 255; None where the model has not looked.
+        symbols: what the model found; where it has looked, a staff without any is none.
     """
     height, width = image.shape
     if height < 5 * STAFF_SPACE_PX or width < _LEAST_WIDTH_PX:
         return ()
     lines = lines_of(image)
     combs = lay_combs(lines, _SLOPES, _SPACES)
-    fit = combs.fit if middle_lines is None else combs.fit + _MAP_WEIGHT * _seen(middle_lines, combs)
-    combs = replace(combs, fit=support(fit))
-    staves = [_staff(track, lines) for track in find_tracks(combs, lines)]
+    if middle_lines is None:
+        tracks = find_tracks(replace(combs, fit=support(combs.fit)), lines)
+        seen = np.zeros_like(lines)
+    else:
+        seen = np.asarray(cv2.resize(middle_lines, (width, height)), np.float32) / 255
+        fit = combs.fit + _MAP_WEIGHT * _seen(middle_lines, combs) + _VOTE_WEIGHT * _votes(symbols, combs)
+        tracks = find_tracks(replace(combs, fit=support(fit)), lines)
+    staves = [_staff(track, lines, seen) for track in tracks]
+    if middle_lines is not None:
+        staves = [staff for staff in staves if _is_read(staff, symbols)]
     return tuple(sorted(staves, key=lambda staff: float(np.mean(staff.y))))
+
+
+def _votes(symbols: Sequence[Symbol], combs: Combs) -> Floats:
+    """Where symbols whose staff position was read say that their staff's middle line is: as `_seen`."""
+    votes = np.zeros(combs.fit.shape, np.float32)
+    for symbol in symbols:
+        row = round(symbol.y + symbol.position * STAFF_SPACE_PX / 2)
+        if symbol.kind in _VOTERS and 0 <= row < votes.shape[0]:
+            near = np.abs(combs.x - symbol.x) <= _VOTE_REACH_PX
+            votes[row, near] += symbol.confidence * symbol.position_confidence
+    spread = cv2.blur(votes, (1, _VOTE_SPREAD_PX), borderType=cv2.BORDER_CONSTANT).reshape(votes.shape)
+    return np.minimum(1, spread * _VOTE_SPREAD_PX / _ENOUGH_VOTES)
+
+
+def _is_read(staff: Staff, symbols: Sequence[Symbol]) -> bool:
+    """Whether at least a few symbols are read at this staff."""
+    agreeing = sum(
+        symbol.kind in _VOTERS
+        and staff.x[0] - STAFF_SPACE_PX < symbol.x < staff.x[-1] + STAFF_SPACE_PX
+        and abs(staff.position_of(symbol.x, symbol.y) - symbol.position) <= 1
+        for symbol in symbols
+    )
+    return agreeing >= _LEAST_VOTERS
 
 
 def _seen(middle_lines: NDArray[np.uint8], combs: Combs) -> Floats:
@@ -62,14 +110,14 @@ def _seen(middle_lines: NDArray[np.uint8], combs: Combs) -> Floats:
     return np.asarray(cv2.dilate(columns, np.ones((3, 1), np.uint8)), np.float32).reshape(height, count) / 255
 
 
-def _staff(track: Track, lines: Floats) -> Staff:
+def _staff(track: Track, lines: Floats, seen: Floats) -> Staff:
     """Refine a staff's heights and find its ends."""
     x, y = track.x, track.y
     if y.size >= 5:
         smooth = cv2.medianBlur(np.pad(y, 2, mode="edge").astype(np.float32)[None], 5)[0, 2:-2]
         # A comb that strays from its neighbours sat on a slur or a beam.
         y = np.where(np.abs(y - smooth) > 1, smooth, y)
-    left, right = _reach(lines, x, y)
+    left, right = _reach(lines, seen, x, y)
     inside = (x > left + 1) & (x < right - 1)
     ends = _along(x, y, np.array([left, right]))
     return Staff(
@@ -77,20 +125,23 @@ def _staff(track: Track, lines: Floats) -> Staff:
     )
 
 
-def _reach(lines: Floats, x: FloatArray, y: FloatArray) -> tuple[float, float]:
+def _reach(lines: Floats, seen: Floats, x: FloatArray, y: FloatArray) -> tuple[float, float]:
     """Where a staff's lines begin and end, in px: dark all along but for gaps."""
     along = np.arange(max(0.0, x[0] - _BEYOND_PX), min(lines.shape[1] - 1.0, x[-1] + _BEYOND_PX))
     darkness = _darkness(lines, along, x, y)
+    least = _END_SHARE * float(np.percentile(darkness, 75))
+    if (darkness > least).mean() < _WHOLE_SHARE and seen.any():
+        rows = np.clip(np.round(_along(x, y, along)).astype(int), 0, lines.shape[0] - 1)
+        darkness, least = seen[rows, np.round(along).astype(int)].astype(np.float64), _SURE
     smooth = cv2.blur(darkness.astype(np.float32)[None], (_END_WINDOW_PX, 1)).ravel()
-    dark = np.flatnonzero(smooth > _END_SHARE * np.percentile(smooth, 75))
+    dark = np.flatnonzero(smooth > least)
     if not dark.size:
         return float(x[0]), float(x[-1])
     pieces = np.split(dark, np.flatnonzero(np.diff(dark) > _GAP_PX) + 1)
     longest = max(pieces, key=lambda piece: piece[-1] - piece[0])
     # The window reached half its width beyond the last dark column.
     half = _END_WINDOW_PX // 2
-    usual = float(np.percentile(darkness, 75))
-    exact = np.flatnonzero(darkness > _END_SHARE * usual)
+    exact = np.flatnonzero(darkness > least)
     inside = exact[(exact >= longest[0] - half) & (exact <= longest[-1] + half)]
     ends = (inside[0], inside[-1]) if inside.size else (longest[0], longest[-1])
     return float(along[ends[0]]), float(along[ends[1]])

@@ -7,7 +7,7 @@ by a brace.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import cv2
@@ -17,20 +17,26 @@ from numpy.typing import NDArray
 from services.omr.contract import STAFF_SPACE_PX
 from services.omr.page import PreparedPage, Staff, Symbol, System
 from services.omr.staves import find_staves
-from services.omr.vocabulary import SymbolClass
+from services.omr.vocabulary import BARLINES, SymbolClass
 
 #: Ink is darker than this (255 is paper).
 _INK: Final = 160
 #: Half the height of a staff, in px.
 _HALF_STAFF_PX: Final = 2 * STAFF_SPACE_PX
-#: A line joins two staves if this share of the way between them is ink.
+#: A line joins two staves if this share of the way between them is ink; at their left ends, where every
+#: system has one, less will do in a broken scan.
 _JOINED: Final = 0.8
+_JOINED_LEFT: Final = 0.4
+#: Where so little speaks against joining, it is done if it makes a system like others on the page.
+_PERHAPS_JOINED: Final = -0.4
+#: Barlines that stand above one another differ by at most so many px.
+_ABOVE_PX: Final = 5.0
 #: The line at the left end is sought so far to either side of it, in px.
 _LEFT_PX: Final = 14
 #: Staves joined by at least so many barlines belong to one part.
 _LEAST_BARLINES: Final = 2
 #: How far a line that joins staves may lean, x over y.
-_LEAN: Final = np.arange(-4, 5) * 0.008
+_LEAN: Final = np.arange(-8, 9) * 0.008
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +45,25 @@ class _Gap:
 
     Attributes:
         left_line: best share of ink along a line from one to the other at their left ends.
+        left_x: where that line is, in px.
         barlines: how many lines join them elsewhere.
         braced: whether the model sees a brace across.
+        alike: share of the barlines that the model sees on either that stand above one another; None where
+            it sees too few.
     """
 
-    left_line: float
-    barlines: int
-    braced: bool
+    left_line: float = 0.0
+    left_x: float = 0.0
+    barlines: int = 0
+    braced: bool = False
+    alike: float | None = None
 
     @property
-    def joined(self) -> bool:
-        return self.left_line >= _JOINED or self.barlines >= _LEAST_BARLINES or self.braced
+    def joined(self) -> float:
+        """How much speaks for one system: more than 0 where more does so than against."""
+        by_line = np.clip((self.left_line - _JOINED_LEFT) * 2, -1, 1)
+        by_barlines = 0.7 * min(self.barlines, _LEAST_BARLINES) / _LEAST_BARLINES
+        return float(by_line + by_barlines + self.braced + (0 if self.alike is None else self.alike - 0.5))
 
 
 def find_systems(
@@ -66,36 +80,100 @@ def find_systems(
     Returns:
         Systems from the top; none where the page has no staves.
     """
-    staves = find_staves(page.image, middle_lines)
+    staves = find_staves(page.image, middle_lines, symbols)
+    if not staves:
+        return ()
     ink = np.asarray(cv2.dilate((page.image < _INK).astype(np.uint8), np.ones((3, 3), np.uint8)))
-    gaps = [_gap(ink, upper, lower, symbols) for upper, lower in zip(staves, staves[1:], strict=False)]
-    systems: list[System] = []
-    first = 0
-    for index in range(len(staves)):
-        if index == len(staves) - 1 or not gaps[index].joined:
-            inside = gaps[first:index]
-            systems.append(System(staves[first : index + 1], _parts(inside)))
-            first = index + 1
+    bars = [_barlines(staff, symbols) for staff in staves]
+    gaps = []
+    for index in range(len(staves) - 1):
+        gap = _gap(ink, staves[index], staves[index + 1], symbols)
+        gaps.append(replace(gap, alike=_alike(bars[index], bars[index + 1])))
+    systems = []
+    for first, last in _grouped([gap.joined for gap in gaps]):
+        inside = gaps[first:last]
+        systems.append(System(_with_common_ends(staves[first : last + 1], inside), _parts(inside)))
     return tuple(systems)
+
+
+def _grouped(joined: Sequence[float]) -> list[tuple[int, int]]:
+    """First and last staff of each system, given how much speaks for joining each staff to the next."""
+    firmly = _runs([each > 0 for each in joined])
+    usual = max(last - first + 1 for first, last in firmly)
+    # What may or may not be joined is, if that makes a system such as others on the page.
+    together = [each > 0 for each in joined]
+    for index, each in enumerate(joined):
+        if _PERHAPS_JOINED < each <= 0:
+            tried = [*together[:index], True, *together[index + 1 :]]
+            size = next(last - first + 1 for first, last in _runs(tried) if first <= index < last)
+            if size <= usual:
+                together = tried
+    return _runs(together)
+
+
+def _runs(together: Sequence[bool]) -> list[tuple[int, int]]:
+    """First and last index of each run, given whether each is together with the next."""
+    ends = [index for index, each in enumerate(together) if not each] + [len(together)]
+    return list(zip([0, *(end + 1 for end in ends[:-1])], ends, strict=True))
+
+
+def _with_common_ends(staves: Sequence[Staff], gaps: Sequence[_Gap]) -> tuple[Staff, ...]:
+    """Staves of one system, begun where the line that joins them stands, and ended where most of them end."""
+    if len(staves) == 1:
+        return tuple(staves)
+    lines = [gap.left_x for gap in gaps if gap.left_line >= _JOINED_LEFT]
+    left = float(np.median(lines if lines else [staff.x[0] for staff in staves]))
+    right = float(np.median([staff.x[-1] for staff in staves]))
+    common = []
+    for staff in staves:
+        inside = (staff.x > left) & (staff.x < right)
+        x = np.concatenate([[left], staff.x[inside], [right]])
+        common.append(Staff(x, np.interp(x, staff.x, staff.y)))
+    return tuple(common)
+
+
+def _barlines(staff: Staff, symbols: Sequence[Symbol]) -> NDArray[np.float64]:
+    """Where the model sees barlines on a staff but at its ends: [n], in px."""
+    margin = 2 * STAFF_SPACE_PX
+    return np.array(
+        [
+            each.x
+            for each in symbols
+            if each.kind in BARLINES
+            and staff.x[0] + margin < each.x < staff.x[-1] - margin
+            and abs(each.y - staff.y_at(each.x)) < _HALF_STAFF_PX
+        ]
+    )
+
+
+def _alike(upper: NDArray[np.float64], lower: NDArray[np.float64]) -> float | None:
+    """Share of two staves' barlines that stand above one another; None where there are too few to tell."""
+    if min(upper.size, lower.size) < _LEAST_BARLINES:
+        return None
+    apart = np.abs(upper[:, None] - lower)
+    met = (apart.min(0) <= _ABOVE_PX).sum() + (apart.min(1) <= _ABOVE_PX).sum()
+    return float(met / (upper.size + lower.size))
 
 
 def _gap(ink: NDArray[np.uint8], upper: Staff, lower: Staff, symbols: Sequence[Symbol]) -> _Gap:
     left, right = max(upper.x[0], lower.x[0]), min(upper.x[-1], lower.x[-1])
     if right - left < STAFF_SPACE_PX:
-        return _Gap(0.0, 0, False)
-    start, end = max(0, int(left) - _LEFT_PX), min(ink.shape[1], int(right) + _LEFT_PX)
+        return _Gap()
+    start = max(0, int(min(upper.x[0], lower.x[0])) - _LEFT_PX)
+    end = min(ink.shape[1], int(right) + _LEFT_PX)
     top = round(upper.y_at(left) + _HALF_STAFF_PX) + 2
     bottom = round(lower.y_at(left) - _HALF_STAFF_PX) - 1
     if bottom - top < 2 or end - start < 2:
-        return _Gap(0.0, 0, False)
+        return _Gap()
     filled = _filled(ink[top:bottom, start:end])
-    at_left = filled[: 2 * _LEFT_PX]
-    runs = np.flatnonzero(np.diff(np.concatenate([[0], filled[2 * _LEFT_PX :] >= _JOINED, [0]])) == 1)
+    at_left, elsewhere = np.split(filled, [int(left) + _LEFT_PX - start])
+    lines = np.flatnonzero(np.diff(np.concatenate([[0], elsewhere >= _JOINED, [0]])) == 1)
     braced = any(
         each.kind is SymbolClass.BRACE and top < each.y < bottom and abs(each.x - left) < 4 * STAFF_SPACE_PX
         for each in symbols
     )
-    return _Gap(float(at_left.max()), int(runs.size), braced)
+    line = np.flatnonzero(at_left >= at_left.max() - 0.05)
+    return _Gap(float(at_left.max()), start + float(line[-1]), int(lines.size), braced)
 
 
 def _filled(between: NDArray[np.uint8]) -> NDArray[np.float64]:
