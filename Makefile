@@ -97,10 +97,26 @@ fmt: .venv/test.stamp ## Format the code and mend what can be mended
 
 ## ---- models
 
-.PHONY: train-piano release-piano eval-piano eval-omr eval-symbols bench-amt
+.PHONY: train-piano release-piano eval-piano bench-amt
+.PHONY: train-symbols release-symbols train-context release-context eval-omr eval-symbols bench-omr
 train-piano: .venv-train/train.stamp ## Make the piano model's data and train it; resumes where it stopped
 	@.ci/system-packages training
 	@$(TRAIN)/python -m pipelines.training.piano.train
+
+train-symbols: .venv-train/train.stamp ## Engrave pages and train the symbols model on them; resumes where it stopped
+	@.ci/system-packages training
+	@$(TRAIN)/python -m pipelines.engraving.make
+	@$(TRAIN)/python -m pipelines.training.symbols.train
+
+train-context: .venv-train/train.stamp ## Read the pages with the trained symbols model and train the context model on that
+	@$(TRAIN)/python -m pipelines.training.context.candidates
+	@$(TRAIN)/python -m pipelines.training.context.train
+
+release-symbols: .venv-train/train.stamp ## Export the trained symbols model into the model repository
+	@$(TRAIN)/python -m pipelines.release.symbols
+
+release-context: .venv-train/train.stamp ## Export the trained context model into the model repository
+	@$(TRAIN)/python -m pipelines.release.context
 
 release-piano: .venv-train/train.stamp ## Export the trained piano model into the model repository
 	@$(TRAIN)/python -m pipelines.release.piano
@@ -117,6 +133,9 @@ eval-symbols: .venv/test.stamp ## Score the finding and naming of single symbols
 bench-amt: .venv/test.stamp triton .venv-peer/peer.stamp ## Time the audio service beside a published transcriber
 	@$(BIN)/python -m loadtests.bench_amt
 
+bench-omr: .venv/test.stamp triton ## Time the page service, stage by stage, and over a PDF of 20 pages
+	@$(BIN)/python -m loadtests.bench_omr
+
 ## ---- maintaining
 
 .PHONY: pictures
@@ -125,6 +144,7 @@ pictures: .venv/test.stamp triton ## Draw the pictures of the documentation agai
 
 # Where a build of PyTorch for CPUs alone is on offer (by PIP_FIND_LINKS), it is resolved with that; the
 # build's name is dropped, so that the same lock installs the GPU build elsewhere.
+# Torch is resolved anew each time, as without its build the locked version would be kept from elsewhere.
 UV_COMPILE = $(BIN)/uv pip compile --quiet --no-header --no-annotate --python-version 3.11 \
 	--no-emit-index-url --no-emit-find-links $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS))
 
@@ -133,7 +153,8 @@ lock: .venv/serving.stamp ## Lock the dependencies of pyproject.toml and require
 	@$(BIN)/python $(PIP_INSTALL) --quiet uv
 	$(UV_COMPILE) pyproject.toml --output-file requirements/serving.txt
 	$(UV_COMPILE) pyproject.toml --extra test --constraint requirements/serving.txt --output-file requirements/test.txt
-	$(UV_COMPILE) pyproject.toml --extra test --extra training --constraint requirements/test.txt --output-file requirements/training.txt
+	$(UV_COMPILE) pyproject.toml --extra test --extra training --constraint requirements/test.txt --upgrade-package torch \
+		--output-file requirements/training.txt
 	sed -i 's/^\(torch==[^+]*\)+cpu$$/\1/' requirements/training.txt
 	$(UV_COMPILE) requirements/triton.in --output-file requirements/triton.txt
 	$(UV_COMPILE) requirements/peer.in --output-file requirements/peer.txt

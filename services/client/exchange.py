@@ -25,7 +25,7 @@ from services.client.results import (
     parse_transcription,
 )
 from services.client.retry import Patience, RetryPolicy, parse_retry_after
-from services.client.uploads import MultipartBody, Upload, total_size
+from services.client.uploads import MultipartBody, Upload
 from services.errors import CopyistError
 
 T = TypeVar("T")
@@ -45,6 +45,7 @@ WRITE_S: Final = 60.0
 #: The answer may take `ANSWER_S`, and a second more for each 8 kB: well-compressed audio holds a second of
 #: sound in 4 kB, and a slow or busy service may do no better than twice real time. Giving up on work that
 #: goes well is worse than waiting, and a service tells by itself when it gives up, by default after an hour.
+#: How many pages a document has, its size does not tell at all.
 ANSWER_S: Final = 120.0
 UPLOAD_BYTES_PER_S: Final = 8_000.0
 LONGEST_ANSWER_S: Final = 3700.0
@@ -136,7 +137,8 @@ class Api:
     ) -> Exchange[Transcription]:
         """`POST /v1/transcribe`."""
         url = f"{self.base_url}/v1/transcribe"
-        response = yield from self._upload(url, [upload], options.fields(), on_sent)
+        limit_s = answer_s(upload.size)
+        response = yield from self._upload(url, [upload], options.fields(), limit_s, on_sent)
         return parse_transcription(_json(response))
 
     def recognize(
@@ -147,12 +149,12 @@ class Api:
     ) -> Exchange[Recognition]:
         """`POST /v1/recognize`."""
         url = f"{self.pages_url}/v1/recognize"
-        response = yield from self._upload(url, uploads, options.fields(), on_sent)
+        response = yield from self._upload(url, uploads, options.fields(), LONGEST_ANSWER_S, on_sent)
         return parse_recognition(_json(response))
 
     def restore(self, upload: Upload) -> Exchange[bytes]:
         """`POST /v1/restore`, for one page."""
-        response = yield from self._upload(f"{self.pages_url}/v1/restore", [upload], {}, lambda sent: None)
+        response = yield from self._upload(f"{self.pages_url}/v1/restore", [upload], {}, LONGEST_ANSWER_S)
         return response.content
 
     def _upload(
@@ -160,11 +162,12 @@ class Api:
         url: str,
         uploads: Sequence[Upload],
         fields: Mapping[str, str],
-        on_sent: Callable[[int], None],
+        limit_s: float,
+        on_sent: Callable[[int], None] = lambda sent: None,
     ) -> Exchange[httpx.Response]:
         def call() -> Call:
             body = MultipartBody(uploads, fields, on_sent)
-            timeout = self._timeout(answer_s(total_size(uploads)))
+            timeout = self._timeout(limit_s)
             return Call("POST", url, timeout, body.headers, body)
 
         return self._answer(call, lambda: all(upload.replayable for upload in uploads))
