@@ -23,6 +23,8 @@ _SIGNS: Final = {
 }
 _BELIEVED: Final = 0.4
 _BARLINE_ROOM_PX: Final = 6.0
+_HIGHEST_LINE: Final = 5.5
+_LINE_REACH_PX: Final = 6.0
 
 #: Diatonic numbers of the lowest and the highest note that is written: D in octave 0, E in octave 9.
 _LOWEST: Final = 1
@@ -72,6 +74,7 @@ def read_clefs(symbols: Sequence[StaffSymbol], carried: Clef | None, usual: Clef
         for s in symbols
         if s.kind in CLEFS
         and s.symbol.confidence >= _BELIEVED
+        and abs(s.height) <= _HIGHEST_LINE
         and not any(abs(s.x - x) < _BARLINE_ROOM_PX for x in lines)
     ]
     changes = tuple((each.x, clef_of(each)) for each in printed)
@@ -94,6 +97,13 @@ def clef_of(symbol: StaffSymbol) -> Clef:
 def middle_line(clef: Clef) -> int:
     """Diatonic number (octave * 7 + step, C is 0) of the note on the middle line."""
     return _NAMED[clef.sign] + 2 * (_MIDDLE_LINE - clef.line) + 7 * clef.octaves
+
+
+def octaves_at(x: float, lines: Sequence[StaffSymbol]) -> int:
+    """Diatonic steps by which a staff's octave lines move a note at x (px): up from above, else down."""
+    return sum(
+        (7 if line.height > 0 else -7) for line in lines if line.left - _LINE_REACH_PX <= x <= line.right
+    )
 
 
 def sounds(clef: Clef, position: int) -> bool:

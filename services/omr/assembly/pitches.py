@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from services.music.score import SpelledPitch
 from services.omr.assembly.accidentals import alterations
-from services.omr.assembly.clefs import middle_line, named
+from services.omr.assembly.clefs import middle_line, named, octaves_at
 from services.omr.assembly.keys import key_steps
 from services.omr.assembly.placing import StaffSymbol
 from services.omr.assembly.reading import ReadMeasure, ReadSystem
@@ -77,7 +77,13 @@ def _places(systems: Sequence[ReadSystem]) -> Iterator[_Place]:
             every = [head for chord in (*measure.chords, *measure.graces) for head in chord.heads]
             for staff, clefs in enumerate(system.clefs):
                 heads = sorted((head for head in every if head.staff == staff), key=lambda head: head.x)
-                noted = tuple((head, middle_line(clefs.at(head.x)) + head.position) for head in heads)
+                lines = [
+                    s for s in system.placed.symbols if s.kind is SymbolClass.OTTAVA and s.staff == staff
+                ]
+                noted = tuple(
+                    (head, middle_line(clefs.at(head.x)) + head.position + octaves_at(head.x, lines))
+                    for head in heads
+                )
                 yield _Place(system, measure, index, staff, noted)
             index += 1
 

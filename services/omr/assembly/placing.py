@@ -14,7 +14,7 @@ import numpy as np
 
 from services.omr.assembly.recognition import RecognisedPage
 from services.omr.contract import HIGHEST_POSITION, STAFF_SPACE_PX
-from services.omr.page import FloatArray, Staff, Symbol
+from services.omr.page import FloatArray, Symbol, System
 from services.omr.vocabulary import ACCIDENTALS, BARLINES, CLEFS, HEADS, RESTS, SymbolClass
 
 #: The model's reading of the position is used for these; the others stand where geometry says.
@@ -90,13 +90,13 @@ def place_symbols(page: RecognisedPage) -> list[list[StaffSymbol]]:
     is far from all.
     """
     placed: list[list[StaffSymbol]] = [[] for _ in page.systems]
-    homes = [(s, i, staff) for s, system in enumerate(page.systems) for i, staff in enumerate(system.staves)]
+    homes = [(s, i) for s, system in enumerate(page.systems) for i in range(len(system.staves))]
     if not homes or not page.symbols:
         return placed
-    heights = _heights([staff for _, _, staff in homes], page.symbols)
+    heights = np.concatenate([_heights(system, page.symbols) for system in page.systems])
     for index, symbol in enumerate(page.symbols):
         for home in _homes_of(symbol, heights[:, index]):
-            system, staff, _ = homes[home]
+            system, staff = homes[home]
             height = float(heights[home, index])
             position = _position(symbol, height)
             placed[system].append(StaffSymbol(index, symbol, staff, height, position))
@@ -105,14 +105,19 @@ def place_symbols(page: RecognisedPage) -> list[list[StaffSymbol]]:
     return placed
 
 
-def _heights(staves: Sequence[Staff], symbols: Sequence[Symbol]) -> FloatArray:
-    """Staff position of every symbol on every staff, shape (staves, symbols); NaN beyond a staff's ends."""
+def _heights(system: System, symbols: Sequence[Symbol]) -> FloatArray:
+    """Staff position of every symbol on every staff of a system, shape (staves, symbols).
+
+    NaN beyond the system's ends: a staff that was found in part goes as far as the others.
+    """
     x = np.array([symbol.x for symbol in symbols])
     y = np.array([symbol.y for symbol in symbols])
     above = np.array([_CENTRE_ABOVE.get(symbol.kind, 0.0) for symbol in symbols])
-    heights = np.full((len(staves), len(symbols)), np.nan)
-    for row, staff in enumerate(staves):
-        within = (x >= staff.x[0] - _BEYOND_ENDS_PX) & (x <= staff.x[-1] + _BEYOND_ENDS_PX)
+    left = min(float(staff.x[0]) for staff in system.staves) - _BEYOND_ENDS_PX
+    right = max(float(staff.x[-1]) for staff in system.staves) + _BEYOND_ENDS_PX
+    heights = np.full((len(system.staves), len(symbols)), np.nan)
+    within = (x >= left) & (x <= right)
+    for row, staff in enumerate(system.staves):
         centre = (np.interp(x[within], staff.x, staff.y) - y[within]) / (STAFF_SPACE_PX / 2)
         heights[row, within] = centre - above[within]
     return heights
