@@ -240,7 +240,7 @@ class PageReader:
                 continue
             left = min(x - width / 2 for x, _, _, width in crossing)
             right = max(x + width / 2 for x, _, _, width in crossing)
-            for kind, x0, x1 in _kinds_of_barline(crossing, dots, left, right):
+            for kind, x0, x1 in kinds_of_barline(crossing, dots, left, right):
                 box = (x0, staff.middle - 2 * _SPACE, x1, staff.middle + 2 * _SPACE)
                 self._add(kind, box, _Context(staff=staff), origin_y=staff.middle)
 
@@ -316,7 +316,7 @@ def _glyph_boxes(root: ET.Element) -> Iterator[tuple[str, Box]]:
             yield glyph.get("id", ""), (left, -high, right, -low)
 
 
-def _kinds_of_barline(
+def kinds_of_barline(
     strokes: list[tuple[float, float, float, float]], dots: list[float], left: float, right: float
 ) -> list[tuple[S, float, float]]:
     """What a barline is, with its left and right edges; one that repeats both ways is two."""

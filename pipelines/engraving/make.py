@@ -1,13 +1,14 @@
 """Makes the pages that the `symbols` and `context` models learn from: `python -m pipelines.engraving.make`.
 
 Pages go to `pages/train` and `pages/validation` of the cache; scores whose pages validate are never trained
-on. Resumable: what is there is not made again.
+on. Resumable: what is there is not made again. Where MuseScore is installed, it engraves some of the pages.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -18,6 +19,8 @@ from tqdm import tqdm
 from pipelines.cache import cache_folder
 from pipelines.engraving.arrangements import arrange, corpus_files
 from pipelines.engraving.look import random_look
+from pipelines.engraving.musescore import PROGRAM as MUSESCORE
+from pipelines.engraving.musescore import engrave_with_musescore
 from pipelines.engraving.random_scores import random_scores
 from pipelines.engraving.render import engrave_pages
 
@@ -25,7 +28,11 @@ from pipelines.engraving.render import engrave_pages
 VALIDATION_SHARE = 20
 #: Random notation among the pages to learn from.
 RANDOM_SHARE = 0.35
+#: What reading odd scores raises; they are passed over.
+_UNREADABLE = (ValueError, KeyError, ET.ParseError, StopIteration)
 _PAGES_OF_A_SCORE = 2
+#: Scores that one run of MuseScore engraves: it takes a second to start.
+_SCORES_AT_ONCE = 8
 #: Scores with at least this many very short notes give more pages: they are few.
 _MANY_SHORT_NOTES = 20
 
@@ -44,7 +51,7 @@ def material(files: list[Path], random_share: float, random: Random) -> Iterator
                 yield next(invented)[1], _PAGES_OF_A_SCORE
             try:
                 music = arrange(path, random)
-            except (ValueError, UnicodeDecodeError, StopIteration):
+            except _UNREADABLE:
                 continue
             short = music.count("<type>32nd") + music.count("<type>64th")
             yield music, _PAGES_OF_A_SCORE + 3 * (short > _MANY_SHORT_NOTES)
@@ -63,7 +70,25 @@ def make_pages(folder: Path, files: list[Path], random_share: float, count: int,
                 page.save(folder / f"{seed}_{made:05d}")
                 made += 1
                 progress.update()
-        except (ValueError, KeyError, ET.ParseError, StopIteration) as error:
+        except _UNREADABLE as error:
+            progress.write(f"passed over a score: {error!r}")
+
+
+def make_musescore_pages(folder: Path, files: list[Path], count: int, seed: int) -> None:
+    """Make pages engraved by MuseScore until there are `count` of this seed in the folder."""
+    made = len(list(folder.glob(f"m{seed}_*.npz")))
+    random = Random(f"musescore/{seed}/{made}")
+    progress = tqdm(
+        total=count, initial=made, desc=f"{folder.name} by MuseScore", unit="page", mininterval=10
+    )
+    while made < count:
+        try:
+            musics = [arrange(path, random) for path in random.sample(files, _SCORES_AT_ONCE)]
+            for page in engrave_with_musescore(musics):
+                page.save(folder / f"m{seed}_{made:05d}")
+                made += 1
+                progress.update()
+        except _UNREADABLE as error:
             progress.write(f"passed over a score: {error!r}")
 
 
@@ -74,6 +99,7 @@ def main() -> None:
     parser.add_argument("--pages", type=int, default=2000)
     parser.add_argument("--validation-pages", type=int, default=80)
     parser.add_argument("--random-share", type=float, default=RANDOM_SHARE)
+    parser.add_argument("--musescore-pages", type=int, default=600)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     files = corpus_files(args.scores)
@@ -81,6 +107,10 @@ def main() -> None:
     trained = [path for path in files if not is_for_validation(path)]
     make_pages(cache_folder("pages", "validation"), kept, 0.0, args.validation_pages, args.seed)
     make_pages(cache_folder("pages", "train"), trained, args.random_share, args.pages, args.seed)
+    if shutil.which(MUSESCORE) is not None:
+        make_musescore_pages(cache_folder("pages", "train"), trained, args.musescore_pages, args.seed)
+    elif args.musescore_pages:
+        print(f"{MUSESCORE} is not installed: no pages are engraved by it")
 
 
 if __name__ == "__main__":
