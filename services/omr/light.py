@@ -29,7 +29,7 @@ _LIGHTEST_INK: Final = 150
 #: The darkest share of the ink's pixels, the insides of heads and beams, becomes black, and all but the
 #: darkest share of the paper's, where its grain is, becomes white.
 _INK_QUANTILE: Final = 0.1
-_PAPER_QUANTILE: Final = 0.3
+_PAPER_QUANTILE: Final = 0.1
 #: A page whose median is below this may be light on dark.
 _DARK_MEDIAN: Final = 110
 _SAMPLE_EVERY: Final = 3
