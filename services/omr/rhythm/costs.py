@@ -59,13 +59,13 @@ class RhythmCosts:
     dot_lost: float = 0.04
     second_dot: float = 0.001
     tuplet_error: float = 0.04
-    flagless_beam: float = 6.0
+    flagless_beam: float = 4.0
     tuplet_start: float = 0.5
     tuplet_again: float = 0.3
     tuplet_familiar: float = 1.0
     tuplet_broken: float = 6.0
     tuplet_lone: float = 5.0
-    beam_mixed: float = 1.5
+    beam_mixed: float = 2.5
     figure_denied: float = 3.0
     figure_absent: float = 3.0
     silence: float = 5.0
@@ -87,14 +87,14 @@ class RhythmCosts:
     together_width_px: float = 1.0
     displaced: float = 1.0
     displaced_alike: float = 4.0
-    overlapping: float = 3.0
+    overlapping: float = 5.0
     aligned_px: float = 4.5
     beside_px: float = 9.5
     displaced_px: float = 18.0
     cross_staff: float = 3.5
     cross_beam: float = 1.0
     spacing_exponent: float = 0.5
-    spacing_sigma: float = 0.35
+    spacing_sigma: float = 0.3
     spacing_most: float = 2.0
 
 

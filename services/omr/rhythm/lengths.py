@@ -20,6 +20,8 @@ from services.omr.rhythm.search import NARROW, WIDE, Ending, MeasureSearch, end_
 
 #: A reading that costs less than this, and so much more for each event, is not searched for again.
 _PLAIN, _PLAIN_EVENT = 2.0, 0.1
+#: Measures with more events than this are searched less widely, so that time stays bounded.
+_USUAL_EVENTS: Final = 40
 #: How far, in measures, a triplet makes others likely.
 _NEAR: Final = 4
 _TRIPLET: Final = 1
@@ -108,7 +110,8 @@ def choose(
         cost = _single(outcomes[i], believed[i], costs, at_edge=False).cost
         if cost > _PLAIN + _PLAIN_EVENT * len(events):
             familiar = any(triplets[max(0, i - _NEAR) : i + _NEAR + 1])
-            outcomes[i] = search(events, believed[i], WIDE, familiar, costs)
+            width = max(NARROW, min(WIDE, WIDE * _USUAL_EVENTS // len(events)))
+            outcomes[i] = search(events, believed[i], width, familiar, costs)
     return _join(outcomes, believed, costs)
 
 
