@@ -52,7 +52,7 @@ def lines_of(image: NDArray[np.uint8]) -> Floats:
     """Take what is thin and level from a page (staff space 10 px): float32 [h, w], 0 to 1."""
     ink = 255 - image
     thin = ink - cv2.morphologyEx(ink, cv2.MORPH_OPEN, np.ones((_THICK_PX, 1), np.uint8))
-    return np.asarray(thin, np.float32) / 255
+    return np.asarray(thin / np.float32(255), np.float32)
 
 
 def lay_combs(lines: Floats, slopes: FloatArray, spaces: FloatArray) -> Combs:
@@ -63,12 +63,12 @@ def lay_combs(lines: Floats, slopes: FloatArray, spaces: FloatArray) -> Combs:
         slopes, spaces: to try.
     """
     height, width = lines.shape
-    strips = cv2.resize(lines, (max(1, width // _STRIP_PX), height), interpolation=cv2.INTER_AREA)
-    if strips.ndim == 1:
-        strips = strips[:, None]
+    count = max(1, width // _STRIP_PX)
+    shrunk = cv2.resize(lines, (count, height), interpolation=cv2.INTER_AREA)
+    strips = np.asarray(shrunk, np.float32).reshape(height, count)
     reach, step = _REACH_PX // _STRIP_PX, STEP_PX // _STRIP_PX
     at = np.arange(step // 2, strips.shape[1], step)
-    padded = np.pad(strips, ((0, 0), (reach, reach)))
+    padded = np.asarray(np.pad(strips, ((0, 0), (reach, reach))), np.float32)
     shape = height, at.size
     best = np.full(shape, -np.inf, np.float32)
     slope, space = np.zeros(shape, np.float32), np.ones(shape, np.float32)
@@ -79,12 +79,12 @@ def lay_combs(lines: Floats, slopes: FloatArray, spaces: FloatArray) -> Combs:
         profile /= 2 * reach + 1
         profile -= _window_mean(profile)
         contrast = np.sqrt(np.maximum(_window_mean(profile**2), 0)) + _LEAST_CONTRAST
-        tolerant = cv2.dilate(profile, np.ones((3, 1), np.uint8)).reshape(shape)
+        tolerant = np.asarray(cv2.dilate(profile, np.ones((3, 1), np.uint8)), np.float32).reshape(shape)
         for distance in spaces:
             fit = _fit(profile, tolerant, float(distance)) / contrast
             better = fit > best
             best[better], slope[better], space[better] = fit[better], each, distance
-    return Combs((at + 0.5) * _STRIP_PX, best, slope, space)
+    return Combs(np.asarray((at + 0.5) * _STRIP_PX, np.float64), best, slope, space)
 
 
 def _fit(profile: Floats, tolerant: Floats, space: float) -> Floats:

@@ -98,7 +98,7 @@ def _scale_by_crossings(even: Gray, on_its_side: int) -> Scale | None:
         [counts[round(i * (1 - _SPREAD)) : round(i * (1 + _SPREAD)) + 1].sum() for i in range(counts.size)]
     )
     mode = int(np.argmax(wide)) / 4
-    agree = np.abs(spaces - mode) <= _SPREAD * mode
+    agree = np.abs(spaces - mode) <= max(_SPREAD * mode, 0.25)
     space = float(np.median(spaces[agree]))
     agree = np.abs(spaces - space) <= 2 * _SPREAD * space
     if np.count_nonzero(agree) < _LEAST_CROSSINGS:
@@ -136,7 +136,7 @@ def _scale_by_repetition(even: Gray, on_its_side: int) -> Scale | None:
 
 
 def _crossings(even: Gray) -> tuple[FloatArray, FloatArray]:
-    """Find where columns cross staves: the middle lines' points (x, y) [n, 2], and the staff spaces [n], px."""
+    """Find where columns cross staves: middle lines' points (x, y) [n, 2] and staff spaces [n], in px."""
     height, width = even.shape
     step = max(1, width // _COLUMNS)
     blurred = cv2.blur(even, (_BRIDGE_PX, 1), borderType=cv2.BORDER_REPLICATE)[:, step // 2 :: step]

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from services.omr.comb import STEP_PX, Combs, lay_combs, lines_of
+from services.omr.comb import Combs, lay_combs, lines_of
 from services.omr.contract import STAFF_SPACE_PX
 from services.omr.page import FloatArray, Staff, Symbol
 from services.omr.tracks import Track, find_tracks, support
@@ -24,21 +24,25 @@ from services.omr.vocabulary import CLEFS, HEADS, RESTS
 Floats = NDArray[np.float32]
 
 #: Slopes and staff spaces that are tried on a page that is straight already.
-_SLOPES: Final = np.arange(-5, 6) * 0.005
-_SPACES: Final = STAFF_SPACE_PX * np.array([0.93, 0.98, 1.02, 1.07])
+_SLOPES: Final = np.linspace(-0.025, 0.025, 11)
+_SPACES: Final = np.array([9.3, 9.8, 10.2, 10.7])
 #: What the map's certainty adds to the combs' fit, which is about 2 on good lines.
 _MAP_WEIGHT: Final = 1.5
 #: Narrowest page that is looked at, in px.
 _LEAST_WIDTH_PX: Final = 120
 #: What tells its staff position; how far along the staff it counts, and over how many px of height; how many
 #: sure votes are as good as certainty, and what that adds to the combs' fit.
-_VOTERS: Final = HEADS | RESTS | CLEFS
+_VOTERS: Final = HEADS | RESTS
 _VOTE_REACH_PX: Final = 80
 _VOTE_SPREAD_PX: Final = 3
 _ENOUGH_VOTES: Final = 2.0
 _VOTE_WEIGHT: Final = 0.75
-#: Where the model has looked, fewer than so many symbols make no staff.
-_LEAST_VOTERS: Final = 2
+#: Where the model has looked, fewer than so many symbols make no staff; so many px of certainty are as good
+#: as a symbol, and a clef so near its left end, in px, is as good as several.
+_LEAST_VOTERS: Final = 6
+_CERTAIN_PX: Final = 100
+_CLEF_PX: Final = 80
+_CLEF_VOTES: Final = 4
 #: Lines that are dark along less than this share of a staff are broken: then the map tells their ends, by
 #: where it is at least so sure.
 _WHOLE_SHARE: Final = 0.6
@@ -69,14 +73,14 @@ def find_staves(
     combs = lay_combs(lines, _SLOPES, _SPACES)
     if middle_lines is None:
         tracks = find_tracks(replace(combs, fit=support(combs.fit)), lines)
-        seen = np.zeros_like(lines)
+        seen = np.zeros(image.shape, np.float32)
     else:
-        seen = np.asarray(cv2.resize(middle_lines, (width, height)), np.float32) / 255
+        seen = np.asarray(cv2.resize(middle_lines, (width, height)) / np.float32(255), np.float32)
         fit = combs.fit + _MAP_WEIGHT * _seen(middle_lines, combs) + _VOTE_WEIGHT * _votes(symbols, combs)
         tracks = find_tracks(replace(combs, fit=support(fit)), lines)
     staves = [_staff(track, lines, seen) for track in tracks]
     if middle_lines is not None:
-        staves = [staff for staff in staves if _is_read(staff, symbols)]
+        staves = [staff for staff in staves if _is_read(staff, seen, symbols)]
     return tuple(sorted(staves, key=lambda staff: float(np.mean(staff.y))))
 
 
@@ -88,26 +92,35 @@ def _votes(symbols: Sequence[Symbol], combs: Combs) -> Floats:
         if symbol.kind in _VOTERS and 0 <= row < votes.shape[0]:
             near = np.abs(combs.x - symbol.x) <= _VOTE_REACH_PX
             votes[row, near] += symbol.confidence * symbol.position_confidence
-    spread = cv2.blur(votes, (1, _VOTE_SPREAD_PX), borderType=cv2.BORDER_CONSTANT).reshape(votes.shape)
-    return np.minimum(1, spread * _VOTE_SPREAD_PX / _ENOUGH_VOTES)
+    spread = np.asarray(cv2.blur(votes, (1, _VOTE_SPREAD_PX), borderType=cv2.BORDER_CONSTANT), np.float32)
+    return np.asarray((spread.reshape(votes.shape) * _VOTE_SPREAD_PX / _ENOUGH_VOTES).clip(0, 1), np.float32)
 
 
-def _is_read(staff: Staff, symbols: Sequence[Symbol]) -> bool:
-    """Whether at least a few symbols are read at this staff."""
-    agreeing = sum(
+def _is_read(staff: Staff, seen: Floats, symbols: Sequence[Symbol]) -> bool:
+    """Whether the model sees a staff there too, or at least a few symbols that stand on one."""
+    x = np.arange(staff.x[0], staff.x[-1])
+    rows = np.clip(np.round(np.interp(x, staff.x, staff.y)).astype(int), 0, seen.shape[0] - 1)
+    certainty = float(seen[rows, np.clip(x.astype(int), 0, seen.shape[1] - 1)].mean()) if x.size else 0.0
+    agreeing = _CLEF_VOTES * any(
+        symbol.kind in CLEFS
+        and abs(symbol.x - staff.x[0]) < _CLEF_PX
+        and abs(symbol.y - staff.y_at(symbol.x)) < 2 * STAFF_SPACE_PX
+        for symbol in symbols
+    ) + sum(
         symbol.kind in _VOTERS
         and staff.x[0] - STAFF_SPACE_PX < symbol.x < staff.x[-1] + STAFF_SPACE_PX
         and abs(staff.position_of(symbol.x, symbol.y) - symbol.position) <= 1
         for symbol in symbols
     )
-    return agreeing >= _LEAST_VOTERS
+    return bool(agreeing + certainty * x.size / _CERTAIN_PX >= _LEAST_VOTERS)
 
 
 def _seen(middle_lines: NDArray[np.uint8], combs: Combs) -> Floats:
     """The model's certainty at each height of each comb, float32 [height, n], 0 to 1."""
-    height, count = combs.fit.shape
+    height, count = combs.fit.shape[0], combs.x.size
     columns = cv2.resize(middle_lines, (count, height), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(cv2.dilate(columns, np.ones((3, 1), np.uint8)), np.float32).reshape(height, count) / 255
+    tolerant = np.asarray(cv2.dilate(columns, np.ones((3, 1), np.uint8)), np.float32)
+    return np.asarray(tolerant.reshape(height, count) / 255, np.float32)
 
 
 def _staff(track: Track, lines: Floats, seen: Floats) -> Staff:

@@ -29,8 +29,12 @@ Gray = NDArray[np.uint8]
 
 #: Spacing of the map's points, in px of the prepared page.
 GRID_PX: Final = 20
-#: Where nothing tells the staff space: that of a page 120 spaces wide.
-_PAGE_SPACES: Final = 120.0
+#: Where nothing tells the staff space: that of a page 140 spaces high and wide.
+_PAGE_SPACES: Final = 140.0
+#: A page that would be larger has no staves, only what looks like tiny ones: px, and px of its longer side,
+#: which is also the most that OpenCV can sample from.
+_MOST_PIXELS: Final = 24_000_000
+_MOST_SIDE_PX: Final = 30_000
 #: A slope is read off points of a staff up to so far to either side, in px.
 _NEAR_PX: Final = 130.0
 #: A page whose combs are fewer is not bent.
@@ -103,10 +107,17 @@ class Warp:
     def straighten(self, picture: Gray, space_px: float = STAFF_SPACE_PX) -> Gray:
         """Draw the straight page, at a staff space of `space_px`; paper (255) where the picture has none."""
         factor = space_px / STAFF_SPACE_PX
+        grids = self.x, self.y
+        if max(picture.shape) > _MOST_SIDE_PX:
+            height, width = (min(each, _MOST_SIDE_PX) for each in picture.shape)
+            smaller = width / picture.shape[1], height / picture.shape[0]
+            grids = (self.x + 0.5) * smaller[0] - 0.5, (self.y + 0.5) * smaller[1] - 0.5
+            picture = np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
         # Sampled more finely than the picture, then averaged, so that thin lines keep their weight.
         spread = float(np.hypot(np.diff(self.x, axis=1), np.diff(self.y, axis=1)).mean()) / GRID_PX
         fine = int(np.clip(np.ceil(spread / factor - 0.2), 1, 3))
         width, height = max(1, round(self.width * factor)), max(1, round(self.height * factor))
+        fine = max(1, min(fine, _MOST_SIDE_PX // width))
         step = 1 / (fine * factor)
         columns = ((np.arange(width * fine) + 0.5) * step - 0.5) / GRID_PX
         rows = ((np.arange(height * fine) + 0.5) * step - 0.5) / GRID_PX
@@ -114,7 +125,7 @@ class Warp:
         band = 512
         for top in range(0, height, band):
             here = rows[top * fine : (top + band) * fine]
-            maps = [_dense(grid, here, columns) for grid in (self.x, self.y)]
+            maps = [_dense(grid, here, columns) for grid in grids]
             part = cv2.remap(
                 picture, maps[0], maps[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=255
             )
@@ -147,7 +158,11 @@ def find_warp(even: Gray) -> Warp:
         even: uint8 [h, w], of even light: 255 is paper.
     """
     scale = find_scale(even)
-    space = scale.space_px if scale else max(even.shape[1] / _PAGE_SPACES, 1.0)
+    if scale is not None and not _fits(even, scale.space_px):
+        scale = None
+    space = scale.space_px if scale else float(np.sqrt(even.size)) / _PAGE_SPACES
+    if not _fits(even, space):
+        space = STAFF_SPACE_PX * max(even.shape) / _MOST_SIDE_PX
     turns = 1 if scale and scale.on_its_side else 0
     turned = np.ascontiguousarray(np.rot90(even, turns))
     factor = STAFF_SPACE_PX / space
@@ -166,6 +181,12 @@ def find_warp(even: Gray) -> Warp:
     if turns:
         x, y = even.shape[1] - 1 - y, x
     return Warp(chain.width, chain.height, x, y)
+
+
+def _fits(even: Gray, space: float) -> bool:
+    """Whether a page can be brought to 10 px a staff space within the limits."""
+    factor = STAFF_SPACE_PX / space
+    return even.size * factor**2 <= _MOST_PIXELS and max(even.shape) * factor <= _MOST_SIDE_PX
 
 
 class _Chain:
@@ -209,16 +230,16 @@ class _Chain:
 
     def _add(self, across: Surface, down: Surface) -> None:
         """Bend the page, and make it as large as it then is."""
-        edges_x = np.concatenate([np.linspace(0, self.width, 30)] * 2 + [np.zeros(30), np.full(30, self.width)])
-        edges_y = np.concatenate([np.zeros(30), np.full(30, self.height)] + [np.linspace(0, self.height, 30)] * 2)
+        across_page, down_page = np.linspace(0, self.width, 30), np.linspace(0, self.height, 30)
+        near, far = np.zeros(30), np.ones(30)
+        edges_x = np.concatenate([across_page, across_page, near, far * self.width])
+        edges_y = np.concatenate([near, far * self.height, down_page, down_page])
         x, y = edges_x - across(edges_x, edges_y), edges_y - down(edges_x, edges_y)
         self._bends.append(_Bend(across, down, float(x.min()), float(y.min())))
         self.width, self.height = max(1, int(np.ptp(x))), max(1, int(np.ptp(y)))
 
 
-def _surfaces(
-    tracks: Sequence[Track], size: tuple[int, int], stiffness: float
-) -> tuple[Surface, Surface]:
+def _surfaces(tracks: Sequence[Track], size: tuple[int, int], stiffness: float) -> tuple[Surface, Surface]:
     """Displacements along x and y that level the tracks and bring their staff spaces to 10 px."""
     x = np.concatenate([track.x for track in tracks])
     y = np.concatenate([track.y for track in tracks])
@@ -252,7 +273,7 @@ def _even(values: FloatArray) -> FloatArray:
 
 def _around(centre: float, most: float, step: float) -> FloatArray:
     count = round(most / step)
-    return centre + step * np.arange(-count, count + 1)
+    return np.asarray(centre + step * np.arange(-count, count + 1), np.float64)
 
 
 def _dense(grid: FloatArray, rows: FloatArray, columns: FloatArray) -> NDArray[np.float32]:

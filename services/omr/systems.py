@@ -83,7 +83,8 @@ def find_systems(
     staves = find_staves(page.image, middle_lines, symbols)
     if not staves:
         return ()
-    ink = np.asarray(cv2.dilate((page.image < _INK).astype(np.uint8), np.ones((3, 3), np.uint8)))
+    dark = (page.image < _INK).astype(np.uint8)
+    ink = np.asarray(cv2.dilate(dark, np.ones((3, 3), np.uint8)), np.uint8)
     bars = [_barlines(staff, symbols) for staff in staves]
     gaps = []
     for index in range(len(staves) - 1):

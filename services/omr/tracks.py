@@ -21,8 +21,10 @@ _BESIDE: Final = 9
 _BEGIN: Final = 0.55
 _FOLLOW: Final = 0.3
 _BELIEVE: Final = 0.4
-#: Neither is one believed that fits less than this share of what staves on the same page do.
-_BELIEVE_SHARE: Final = 0.45
+#: Neither is one believed that fits less than this share of what the page's good staves do: of combs in
+#: tracks one in five fits better than this percentile.
+_BELIEVE_SHARE: Final = 0.4
+_GOOD_PERCENTILE: Final = 80
 #: Steps without evidence after which a staff ends; and fewest combs of a staff, that make 12 staff spaces.
 _GAP_STEPS: Final = 7
 _LEAST_COMBS: Final = 3
@@ -77,10 +79,11 @@ def _believed(tracks: list[Track]) -> list[Track]:
     """Those that fit about as well as the page's staves do, and do not run through a better one."""
     if not tracks:
         return []
-    usual = float(np.median(np.repeat([track.fit for track in tracks], [track.x.size for track in tracks])))
+    fits = np.repeat([track.fit for track in tracks], [track.x.size for track in tracks])
+    good = float(np.percentile(fits, _GOOD_PERCENTILE))
     kept: list[Track] = []
     for track in sorted(tracks, key=lambda each: -each.fit * each.x.size):
-        if track.fit >= _BELIEVE_SHARE * usual and not any(_collide(track, other) for other in kept):
+        if track.fit >= _BELIEVE_SHARE * good and not any(_collide(track, other) for other in kept):
             kept.append(track)
     return kept
 
@@ -97,7 +100,8 @@ def support(fit: Floats) -> Floats:
     Broken lines need it.
     """
     tolerant = cv2.dilate(fit, np.ones((2 * _STRAY_PX + 1, 1), np.uint8)).reshape(fit.shape)
-    beside = cv2.blur(np.maximum(tolerant, 0), (_BESIDE, 1), borderType=cv2.BORDER_CONSTANT).reshape(fit.shape)
+    positive = np.maximum(tolerant, 0)
+    beside = cv2.blur(positive, (_BESIDE, 1), borderType=cv2.BORDER_CONSTANT).reshape(fit.shape)
     return np.asarray((fit + beside) / 2, np.float32)
 
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from services.omr.page import FloatArray
 
@@ -80,7 +79,7 @@ def fit_surface(
         (_design(surface, down, along_x=False), down),
     ]
     penalty = stiffness * _curvature(rows, columns) + _HOLD * np.eye(rows * columns)
-    solution = np.zeros(rows * columns)
+    solution: FloatArray = np.zeros(rows * columns)
     trust = [np.ones(known.slope.size) for _, known in sides]
     for _ in range(_ROUNDS):
         normal, right_side = penalty.copy(), np.zeros(rows * columns)
@@ -88,7 +87,7 @@ def fit_surface(
             weighted = design * (known.weight * share)[:, None]
             normal += weighted.T @ design
             right_side += weighted.T @ known.slope
-        solution = np.linalg.solve(normal, right_side)
+        solution = np.asarray(np.linalg.solve(normal, right_side), np.float64)
         # Geman and McClure's weights: what lies far off counts next to nothing.
         trust = [
             1 / (1 + ((known.slope - design @ solution) / known.spread) ** 2) ** 2 for design, known in sides
@@ -132,5 +131,3 @@ def _curvature(rows: int, columns: int) -> FloatArray:
         np.sqrt(2) * np.kron(first[0], first[1]),
     )
     return np.asarray(sum(part.T @ part for part in parts), np.float64)
-
-
