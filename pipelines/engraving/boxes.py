@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
-from xml.etree import ElementTree as ET
 
 import numpy as np
+from lxml import etree
 from numpy.typing import NDArray
 
 from pipelines.engraving.glyphs import Box, outline_box, symbols_of
@@ -35,7 +35,7 @@ _HEADS_AND_RESTS: Final = HEADS | RESTS
 _WITH_POSITION: Final = HEADS | {S.SHARP, S.FLAT, S.NATURAL, S.DOUBLE_SHARP, S.DOUBLE_FLAT}
 
 
-def _class_of(element: ET.Element) -> str:
+def _class_of(element: etree._Element) -> str:
     return (element.get("class") or "").split(" ")[0]
 
 
@@ -81,7 +81,7 @@ class PageReader:
 
     def read_svg(self, svg: str) -> tuple[NDArray[np.void], NDArray[np.void], NDArray[np.void]]:
         """Symbols, staves and measures of a page, as `pages` describes them, in px of the SVG's size."""
-        root = ET.fromstring(svg)
+        root = etree.fromstring(svg.encode())
         self._page = _Page()
         self._glyph_boxes = dict(_glyph_boxes(root))
         scaled = next(e for e in root if _class_of(e) == "definition-scale")
@@ -112,7 +112,7 @@ class PageReader:
 
     # ---- systems, measures, staves
 
-    def _system(self, system: ET.Element, number: int) -> None:
+    def _system(self, system: etree._Element, number: int) -> None:
         first_staff = len(self._page.staves)
         # What began in the system before goes on here outside of any measure: at the first.
         goes_on = [e for e in system if "spanning" in (e.get("class") or "").split(" ")]
@@ -124,10 +124,10 @@ class PageReader:
         if count:
             self._braces(system, first_staff, count)
 
-    def _measure(self, measure: ET.Element, system: int, first_staff: int) -> None:
+    def _measure(self, measure: etree._Element, system: int, first_staff: int) -> None:
         page = self._page
         page.by_number = {}
-        drawn: list[tuple[ET.Element, _StaffHere, Box]] = []
+        drawn: list[tuple[etree._Element, _StaffHere, Box]] = []
         for order, staff in enumerate(e for e in measure if _class_of(e) == "staff"):
             lines = _straight_lines(staff)[:5]
             if len(lines) < 5:
@@ -152,7 +152,7 @@ class PageReader:
             else:
                 self._walk(other, _Context())
 
-    def _braces(self, system: ET.Element, first_staff: int, count: int) -> None:
+    def _braces(self, system: etree._Element, first_staff: int, count: int) -> None:
         """Number the parts by their braces, and note the braces themselves."""
         page = self._page
         middles = [page.staves[first_staff + i][4] for i in range(count)]
@@ -172,7 +172,7 @@ class PageReader:
 
     # ---- elements
 
-    def _walk(self, element: ET.Element, context: _Context) -> None:
+    def _walk(self, element: etree._Element, context: _Context) -> None:
         kind = _class_of(element)
         if kind in ("note", "rest", "mRest", "chord"):
             context = self._event_context(element, kind, context)
@@ -197,7 +197,7 @@ class PageReader:
             elif tag == "polygon" and kind in ("beam", "beamSpan"):
                 self._add(S.BEAM, _points_box(child.get("points", "")), context)
 
-    def _event_context(self, element: ET.Element, kind: str, context: _Context) -> _Context:
+    def _event_context(self, element: etree._Element, kind: str, context: _Context) -> _Context:
         event = self._truth.events.get(element.get("id", ""), context.event)
         stem, chord = context.stem, context.chord
         if kind == "chord" or chord < 0 or kind in ("rest", "mRest"):
@@ -212,7 +212,7 @@ class PageReader:
             staff = self._page.by_number.get(event.staff, staff)
         return _Context(staff, event, stem, chord, context.beam)
 
-    def _glyph(self, use: ET.Element, context: _Context) -> None:
+    def _glyph(self, use: etree._Element, context: _Context) -> None:
         code = use.get(_HREF, "#")[1:].split("-")[0]
         kinds = symbols_of(code)
         outline = self._glyph_boxes.get(use.get(_HREF, "#")[1:])
@@ -227,7 +227,7 @@ class PageReader:
                 part = (box[0] + i * share, box[1], box[0] + (i + 1) * share, box[3])
                 self._add(kind, part, context, origin_y=y)
 
-    def _barline(self, element: ET.Element) -> None:
+    def _barline(self, element: etree._Element) -> None:
         strokes = []
         for path in element.findall(_SVG + "path"):
             for x0, y0, _, y1 in _lines_of(path):
@@ -244,7 +244,7 @@ class PageReader:
                 box = (x0, staff.middle - 2 * _SPACE, x1, staff.middle + 2 * _SPACE)
                 self._add(kind, box, _Context(staff=staff), origin_y=staff.middle)
 
-    def _curve(self, element: ET.Element, kind: str, context: _Context) -> None:
+    def _curve(self, element: etree._Element, kind: str, context: _Context) -> None:
         for path in element.findall(_SVG + "path"):
             match = _CURVE.match(path.get("d", ""))
             if match:
@@ -308,8 +308,8 @@ class PageReader:
         self._page.symbols.append(tuple(values[name] for name in SYMBOL_FIELDS.names or ()))
 
 
-def _glyph_boxes(root: ET.Element) -> Iterator[tuple[str, Box]]:
-    for glyph in root.find(_SVG + "defs") or ():
+def _glyph_boxes(root: etree._Element) -> Iterator[tuple[str, Box]]:
+    for glyph in root.iterfind(f"{_SVG}defs/*"):
         path = glyph.find(_SVG + "path")
         if path is not None and path.get("d"):
             left, low, right, high = outline_box(path.get("d", ""))
@@ -335,7 +335,7 @@ def kinds_of_barline(
     return [(S.BARLINE_DOUBLE if len(xs) > 1 else S.BARLINE_SINGLE, left, right)]
 
 
-def _translated(element: ET.Element) -> tuple[float, float, float, float]:
+def _translated(element: etree._Element) -> tuple[float, float, float, float]:
     match = _TRANSLATE.match(element.get("transform", ""))
     if match is None:
         return 0.0, 0.0, 1.0, 1.0
@@ -344,12 +344,12 @@ def _translated(element: ET.Element) -> tuple[float, float, float, float]:
     return float(x), float(y), across, float(scale_y or across)
 
 
-def _lines_of(path: ET.Element) -> list[Box]:
+def _lines_of(path: etree._Element) -> list[Box]:
     match = _LINE.match(path.get("d", ""))
     return [tuple(map(float, match.groups()))] if match else []  # type: ignore[list-item]
 
 
-def _straight_lines(element: ET.Element) -> list[Box]:
+def _straight_lines(element: etree._Element) -> list[Box]:
     return [line for path in element.findall(_SVG + "path") for line in _lines_of(path)]
 
 

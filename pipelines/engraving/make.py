@@ -12,8 +12,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
-from xml.etree import ElementTree as ET
 
+from lxml import etree
 from tqdm import tqdm
 
 from pipelines.cache import cache_folder
@@ -29,7 +29,7 @@ VALIDATION_SHARE = 20
 #: Random notation among the pages to learn from.
 RANDOM_SHARE = 0.35
 #: What reading odd scores raises; they are passed over.
-_UNREADABLE = (ValueError, KeyError, ET.ParseError, StopIteration)
+_UNREADABLE = (ValueError, KeyError, etree.XMLSyntaxError, StopIteration)
 _PAGES_OF_A_SCORE = 2
 #: Scores that one run of MuseScore engraves: it takes a second to start.
 _SCORES_AT_ONCE = 8

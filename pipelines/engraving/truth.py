@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Final
-from xml.etree import ElementTree as ET
+
+from lxml import etree
 
 from services.omr.vocabulary import TUPLET_NONE, TUPLET_OTHER, TUPLET_TRIPLET
 
@@ -84,7 +85,7 @@ def read_mei(text: str) -> MeiTruth:
     events: dict[str, EventTruth] = {}
     staff_numbers: dict[str, str] = {}
     measures: dict[str, Fraction] = {}
-    root = ET.fromstring(text)
+    root = etree.fromstring(text.encode())
     for measure in root.iter(_MEI + "measure"):
         longest = Fraction(0)
         whole_rests: list[str] = []
@@ -108,7 +109,7 @@ class _LayerWalk:
         self._events = events
         self._whole_rests = whole_rests
 
-    def walk(self, element: ET.Element, onset: Fraction, place: _Place) -> Fraction:
+    def walk(self, element: etree._Element, onset: Fraction, place: _Place) -> Fraction:
         """Write down what is inside of an element; gives the time at which it ends."""
         for child in element:
             tag = child.tag.removeprefix(_MEI) if isinstance(child.tag, str) else ""
@@ -133,7 +134,7 @@ class _LayerWalk:
                 onset = self.walk(child, onset, place)
         return onset
 
-    def _event(self, element: ET.Element, tag: str, onset: Fraction, place: _Place) -> Fraction:
+    def _event(self, element: etree._Element, tag: str, onset: Fraction, place: _Place) -> Fraction:
         written = element.get("dur", "")
         dots = int(element.get("dots", "0"))
         grace = place.grace or element.get("grace") is not None
@@ -162,7 +163,7 @@ def _value_index(value: Fraction) -> int:
     return min(6, max(0, 3 - (value.numerator.bit_length() - value.denominator.bit_length() + 1)))
 
 
-def _pitched(truth: EventTruth, note: ET.Element) -> EventTruth:
+def _pitched(truth: EventTruth, note: etree._Element) -> EventTruth:
     sign = note.get("accid") or note.get("accid.ges")
     if sign is None:
         for accidental in note.findall(_MEI + "accid"):
@@ -178,7 +179,7 @@ def _pitched(truth: EventTruth, note: ET.Element) -> EventTruth:
     )
 
 
-def _tie(root: ET.Element, events: dict[str, EventTruth]) -> None:
+def _tie(root: etree._Element, events: dict[str, EventTruth]) -> None:
     for tie in root.iter(_MEI + "tie"):
         start, end = (tie.get(name, "").removeprefix("#") for name in ("startid", "endid"))
         if start in events:
