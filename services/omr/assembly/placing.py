@@ -15,7 +15,16 @@ import numpy as np
 from services.omr.assembly.recognition import RecognisedPage
 from services.omr.contract import HIGHEST_POSITION, STAFF_SPACE_PX
 from services.omr.page import FloatArray, Symbol, System
-from services.omr.vocabulary import ACCIDENTALS, BARLINES, CLEFS, HEADS, RESTS, SymbolClass
+from services.omr.vocabulary import (
+    ACCIDENTALS,
+    BARLINES,
+    CLEFS,
+    HEADS,
+    RESTS,
+    TIME_FIGURES,
+    TUPLET_FIGURES,
+    SymbolClass,
+)
 
 #: The model's reading of the position is used for these; the others stand where geometry says.
 _READ: Final = HEADS | RESTS | ACCIDENTALS | CLEFS
@@ -34,6 +43,11 @@ _CENTRE_ABOVE: Final = {
     SymbolClass.REST_16TH: -1.3,
     SymbolClass.REST_64TH: -1.3,
 }
+
+#: Symbols of which a part may look like a head or a rest.
+_COVERS: Final = CLEFS | TIME_FIGURES | TUPLET_FIGURES | {SymbolClass.BEAM, SymbolClass.OTTAVA}
+_LEVEL_BEAM_PX: Final = 12.0
+_LEAST_EVENT: Final = 0.25
 
 #: Half spaces by which reading and geometry may differ before the reading is not believed.
 _AGREEMENT: Final = 1.7
@@ -87,14 +101,17 @@ def place_symbols(page: RecognisedPage) -> list[list[StaffSymbol]]:
     """For each system of a page its symbols on their staves, from left to right.
 
     A barline stands on every staff that its box crosses; any other symbol on one staff, or on none if it
-    is far from all.
+    is far from all. Heads and rests that are hardly seen, or part of something seen better, are left out.
     """
     placed: list[list[StaffSymbol]] = [[] for _ in page.systems]
     homes = [(s, i) for s, system in enumerate(page.systems) for i in range(len(system.staves))]
     if not homes or not page.symbols:
         return placed
     heights = np.concatenate([_heights(system, page.symbols) for system in page.systems])
+    hidden = _hidden(page.symbols)
     for index, symbol in enumerate(page.symbols):
+        if index in hidden:
+            continue
         for home in _homes_of(symbol, heights[:, index]):
             system, staff = homes[home]
             height = float(heights[home, index])
@@ -103,6 +120,25 @@ def place_symbols(page: RecognisedPage) -> list[list[StaffSymbol]]:
     for symbols in placed:
         symbols.sort(key=lambda each: each.x)
     return placed
+
+
+def _hidden(symbols: Sequence[Symbol]) -> frozenset[int]:
+    """Heads and rests that are too unsure, or lie inside of a surer symbol that looks like one in part."""
+    covers = [each for each in symbols if each.kind in _COVERS and each.height <= _covering_height(each)]
+    boxes = np.array([(each.x, each.y, each.width / 2, each.height / 2, each.confidence) for each in covers])
+    x, y, half_width, half_height, confidence = boxes.reshape(-1, 5).T
+    hidden = set()
+    for index, symbol in enumerate(symbols):
+        if symbol.kind in HEADS or symbol.kind in RESTS:
+            inside = (np.abs(symbol.x - x) <= half_width) & (np.abs(symbol.y - y) <= half_height)
+            if symbol.confidence < _LEAST_EVENT or np.any(inside & (confidence > symbol.confidence)):
+                hidden.add(index)
+    return frozenset(hidden)
+
+
+def _covering_height(symbol: Symbol) -> float:
+    """A steep beam's box holds more than the beam: it hides nothing."""
+    return _LEVEL_BEAM_PX if symbol.kind is SymbolClass.BEAM else np.inf
 
 
 def _heights(system: System, symbols: Sequence[Symbol]) -> FloatArray:
