@@ -34,8 +34,8 @@ class PianoModel(ServedModel):
         async def send() -> None:
             # All senders draw from one iterator: a chunk is cut only when one of them is free.
             for index, chunk in chunks:
-                answer = await self.infer(version, "audio", chunk)
-                stitcher.put(index, answer["posteriors"])
+                answer = await self.infer(version, "audio", chunk[np.newaxis])
+                stitcher.put(index, answer["posteriors"][0])
 
         try:
             async with asyncio.TaskGroup() as senders:

@@ -65,6 +65,7 @@ def _written(
     head = {
         "id": request_id,
         "model": {"name": reading.model, "version": reading.version},
+        "context": reading.context_version,
         "message": message(reading),
         "timings_s": {stage: round(s, 4) for stage, s in reading.timings_s.items()},
         "files": files,

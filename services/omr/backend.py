@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from services.omr import notation
-from services.omr.detector import SymbolsModel
+from services.omr.models import ContextModel, SymbolsModel
 from services.omr.reader import Reader
 from services.omr.uploads import PageLimits
+from services.runtime.models import ServedModel
 from services.runtime.processes import Processes
 from services.runtime.settings import Settings
 from services.runtime.triton import TritonClient
@@ -22,11 +23,17 @@ class Backend:
         self.symbols = SymbolsModel(
             self._triton, settings.model_repository, tiles_in_flight=settings.tiles_in_flight
         )
+        context = ContextModel(self._triton, settings.model_repository)
+        #: The models in use; symbols are reread in context only where that model is released.
+        self.in_use: tuple[ServedModel, ...] = (
+            (self.symbols, context) if context.released else (self.symbols,)
+        )
         self._processes = Processes(
             settings.engraving_processes, warm_up=notation.warm_up, max_s=settings.max_engraving_s
         )
         self.reader = Reader(
             self.symbols,
+            context if context.released else None,
             self._processes,
             limits=PageLimits(max_pages=settings.max_pages, max_page_pixels=settings.max_page_pixels),
             max_recognitions=settings.max_recognitions,
@@ -38,12 +45,13 @@ class Backend:
         await self._processes.warm_up()
 
     async def check_ready(self) -> None:
-        """Raise ModelUnavailableError unless the model server answers and has the model ready."""
-        await self.symbols.versions()
+        """Raise ModelUnavailableError unless the model server answers and has the models ready."""
+        for model in self.in_use:
+            await model.versions()
 
     async def models(self) -> list[dict[str, Any]]:
         """Describe the models, an entry for each version that is ready."""
-        return await self.symbols.describe()
+        return [version for model in self.in_use for version in await model.describe()]
 
     async def close(self) -> None:
         """Let go of everything."""

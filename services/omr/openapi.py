@@ -173,6 +173,10 @@ def _schemas() -> dict[str, Any]:
             **object_of(
                 id={"type": "string", "description": "the request's id"},
                 model=object_of(name=STRING, version=STRING),
+                context={
+                    "type": ["string", "null"],
+                    "description": "version of the model `context` that reread what was seen; null without",
+                },
                 message={
                     "type": "string",
                     "description": "what to know of pages that hold nothing; else empty",
@@ -193,7 +197,7 @@ def _schemas() -> dict[str, Any]:
                     "type": "object",
                     "additionalProperties": NUMBER,
                     "description": "seconds that each stage took, summed over pages: open, read, prepare, "
-                    "model, staves, assembly, engraving, overlay",
+                    "model, staves, context, assembly, engraving, overlay",
                 },
                 files=files(),
             ),

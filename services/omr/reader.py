@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, TypeVar
@@ -16,8 +16,9 @@ from typing import BinaryIO, TypeVar
 from services.errors import OverloadedError
 from services.omr import metrics, notation
 from services.omr.assembly.recognition import RecognisedPage, Recognition
-from services.omr.detector import SymbolsModel
+from services.omr.context import reread, windows_of
 from services.omr.document import write_document
+from services.omr.models import ContextModel, SymbolsModel
 from services.omr.options import Options, PageFormat
 from services.omr.overlay import overlay_png
 from services.omr.palette import ColourBy
@@ -37,6 +38,7 @@ class Reading:
 
     Attributes:
         model, version: which model looked at them.
+        context_version: of the model that reread what was seen; None where none was released.
         places: file and number of each page.
         recognition: what is on them.
         files: the formats asked for that could be made, each a list: one file, or one for each page.
@@ -45,6 +47,7 @@ class Reading:
 
     model: str
     version: str
+    context_version: str | None
     places: tuple[PagePlace, ...]
     recognition: Recognition
     files: Mapping[PageFormat, tuple[bytes, ...]]
@@ -57,6 +60,7 @@ class Reader:
     def __init__(
         self,
         symbols: SymbolsModel,
+        context: ContextModel | None,
         processes: Processes,
         *,
         limits: PageLimits,
@@ -64,6 +68,7 @@ class Reader:
         pages_in_flight: int,
     ) -> None:
         self.symbols = symbols
+        self.context = context
         self._processes = processes
         self._limits = limits
         self._max_recognitions = max_recognitions
@@ -97,9 +102,11 @@ class Reader:
         async with self._admitted() as folder:
             # Asked first: without a model there is no use in looking at files.
             version = (await self.symbols.versions())[-1]
+            context_version = (await self.context.versions())[-1] if self.context else None
             with timed(timings_s, "open"):
                 places = await self._in_thread(partial(_open, sources, folder, self._limits))
-            pages = await self._each(places, partial(self._page, version=version, timings_s=timings_s))
+            look = partial(self._page, version, context_version, timings_s)
+            pages = await self._each(places, look)
             written = await self._processes.run(notation.write, pages, options.formats, title)
             timings_s |= {"assembly": written.assembly_s, "engraving": written.engraving_s}
             files: dict[PageFormat, tuple[bytes, ...]] = {
@@ -114,7 +121,8 @@ class Reader:
                     drawn = await self._each(tuple(enumerate(places)), draw)
                 files[PageFormat.OVERLAY] = tuple(drawn)
         metrics.count(self.symbols.name, version, written.recognition, timings_s)
-        return Reading(self.symbols.name, version, places, written.recognition, files, timings_s)
+        name, found = self.symbols.name, written.recognition
+        return Reading(name, version, context_version, places, found, files, timings_s)
 
     async def restore(self, sources: Sequence[BinaryIO]) -> tuple[bytes, ...]:
         """Clean, straighten and binarise pages: a PNG of each. Cancelling the call ends all of its work.
@@ -141,7 +149,9 @@ class Reader:
         finally:
             self._running -= 1
 
-    async def _page(self, place: PagePlace, version: str, timings_s: dict[str, float]) -> RecognisedPage:
+    async def _page(
+        self, version: str, context_version: str | None, timings_s: dict[str, float], place: PagePlace
+    ) -> RecognisedPage:
         with timed(timings_s, "read"):
             picture = await self._in_thread(partial(read_page, place))
         with timed(timings_s, "prepare"):
@@ -150,7 +160,14 @@ class Reader:
         with timed(timings_s, "model"):
             stitcher = await self.symbols.look(page.image, placed, version)
         with timed(timings_s, "staves"):
-            return await self._in_thread(partial(recognised, page, stitcher))
+            seen = await self._in_thread(partial(recognised, page, stitcher))
+        if self.context is None or context_version is None:
+            return seen
+        with timed(timings_s, "context"):
+            windows, tensors = await self._in_thread(partial(windows_of, seen))
+            readings = await self.context.reread(tensors, context_version)
+            symbols = await self._in_thread(partial(reread, seen.symbols, windows, readings))
+        return replace(seen, symbols=symbols)
 
     async def _overlay(
         self, recognition: Recognition, colour_by: ColourBy, numbered: tuple[int, PagePlace]

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-import numpy as np
 from numpy.typing import NDArray
 
 from services.errors import ModelUnavailableError, OverloadedError
@@ -63,22 +62,26 @@ class ServedModel:
             )
         return tuple(sorted(versions, key=int))
 
-    async def infer(self, version: str, name: str, item: NDArray[Any]) -> dict[str, NDArray[Any]]:
-        """Run one item through the model.
+    @property
+    def released(self) -> bool:
+        """Whether the repository holds the model's card, without which it is not meant for use."""
+        return bool(self.card)
+
+    async def infer(self, version: str, name: str, batch: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """Run a batch through the model.
 
         Args:
             version: which one to ask.
             name: of the model's only input.
-            item: of the contract's shape, without a batch axis.
+            batch: one item or several, of the contract's shape after the first axis.
 
         Returns:
-            Each output of the contract for this item.
+            Each output of the contract, batch first.
 
         Raises:
             ModelUnavailableError, ModelError, OverloadedError: as the model server's client says.
         """
-        answer = await self._server.infer(self._contract, version, {name: item[np.newaxis]})
-        return {output: values[0] for output, values in answer.items()}
+        return await self._server.infer(self._contract, version, {name: batch})
 
     async def describe(self) -> list[dict[str, Any]]:
         """Tell of each version that is ready, and what the card states."""

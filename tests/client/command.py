@@ -30,7 +30,7 @@ def copyist(*arguments: str | Path, cwd: Path | None = None) -> subprocess.Compl
         [*COMMAND, *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         env=environment(),
         cwd=cwd,
         check=False,

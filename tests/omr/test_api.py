@@ -51,7 +51,7 @@ class FakeReader:
         places = tuple(PagePlace(Path(str(i)), i, 1, 0, False) for i in range(count))
         files = {PageFormat.OVERLAY: (b"picture",) * count} if options.formats else {}
         recognition = Recognition((FoundPage((10, 20), (), ()),) * count, (), None, ())
-        return Reading("symbols", "1", places, recognition, files, {"model": 0.1})
+        return Reading("symbols", "1", None, places, recognition, files, {"model": 0.1})
 
     async def restore(self, sources: Sequence[BinaryIO]) -> tuple[bytes, ...]:
         return tuple(source.read() for source in sources)

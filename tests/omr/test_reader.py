@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from services.errors import ModelUnavailableError, OverloadedError, TooLargeError, UnreadableMediaError
 from services.omr import answer, notation
-from services.omr.contract import CANDIDATES, CELLS, FIELDS
-from services.omr.detector import SymbolsModel
+from services.omr.contract import CANDIDATES, CELLS, CONTEXT, FIELDS, READING_FIELDS, SEQUENCE
+from services.omr.models import ContextModel, SymbolsModel
 from services.omr.options import Options, PageFormat
 from services.omr.reader import Reader
 from services.omr.uploads import PageLimits
@@ -53,6 +53,8 @@ class Server:
     async def infer(
         self, contract: ModelContract, version: str | None, inputs: Mapping[str, NDArray[Any]]
     ) -> dict[str, NDArray[Any]]:
+        if contract is CONTEXT:
+            return {"readings": np.zeros((len(inputs["candidates"]), SEQUENCE, READING_FIELDS), np.float32)}
         self.asked.append(version)
         self.now += 1
         self.most = max(self.most, self.now)
@@ -75,18 +77,30 @@ def server() -> Server:
 
 
 @pytest.fixture
-async def reader(server: Server, tmp_path: Path) -> AsyncIterator[Reader]:
-    processes = Processes(1, warm_up=notation.warm_up, max_s=120)
-    made = Reader(
-        SymbolsModel(server, tmp_path, tiles_in_flight=3),
+def processes() -> Iterator[Processes]:
+    made = Processes(1, warm_up=notation.warm_up, max_s=120)
+    yield made
+    made.close()
+
+
+def make_reader(
+    server: Server, processes: Processes, repository: Path, context: ContextModel | None = None
+) -> Reader:
+    return Reader(
+        SymbolsModel(server, repository, tiles_in_flight=3),
+        context,
         processes,
         limits=PageLimits(max_pages=4, max_page_pixels=10_000_000),
         max_recognitions=2,
         pages_in_flight=2,
     )
+
+
+@pytest.fixture
+async def reader(server: Server, processes: Processes, tmp_path: Path) -> AsyncIterator[Reader]:
+    made = make_reader(server, processes, tmp_path)
     yield made
     made.close()
-    processes.close()
 
 
 def staves(count: int = 3) -> io.BytesIO:
@@ -130,6 +144,21 @@ async def test_a_page_becomes_notes_and_files(reader: Reader, server: Server) ->
     }
 
 
+@pytest.mark.slow
+async def test_what_context_takes_for_no_symbol_is_gone(
+    server: Server, processes: Processes, tmp_path: Path
+) -> None:
+    server.model = onnxruntime.InferenceSession(str(MODEL), providers=["CPUExecutionProvider"])
+    reader = make_reader(server, processes, tmp_path, ContextModel(server, tmp_path))
+    with DEMO_PAGE.open("rb") as page:
+        reading = await reader.read([page], Options())
+    reader.close()
+    assert reading.context_version == "10"
+    assert "context" in reading.timings_s
+    assert sum(len(system.staves) for system in reading.recognition.pages[0].systems) == 9
+    assert not reading.recognition.notes
+
+
 async def test_pages_come_in_the_order_of_the_files(reader: Reader) -> None:
     sizes = [(300, 200), (310, 210), (320, 220)]
     files = [png(np.full(size, 255, np.uint8)) for size in sizes]
@@ -148,12 +177,6 @@ async def test_pages_without_staves_are_told_and_no_error(
     assert set(reading.files) == {PageFormat.JSON, PageFormat.OVERLAY}
     told = json.loads(answer.as_json(reading, "id", "page", explain=False))
     assert (told["notes"], told["key"], len(told["pages"])) == ([], None, len(files))
-
-
-async def test_empty_staves_are_found(reader: Reader) -> None:
-    reading = await reader.read([staves(), png(BLANK)], Options())
-    assert answer.message(reading) == "No staves found on page 2."
-    assert sum(len(system.staves) for system in reading.recognition.pages[0].systems) == 3
 
 
 async def test_tiles_are_sent_at_once_but_not_too_many(reader: Reader, server: Server) -> None:

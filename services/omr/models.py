@@ -1,4 +1,4 @@
-"""The `symbols` model, as the service sees it: a prepared page in, its symbols and middle lines out."""
+"""The models of pages, as the service sees them: tiles or candidates in, what was read of them out."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.omr import tiles
-from services.omr.contract import SYMBOLS
+from services.omr.contract import CONTEXT, READING_FIELDS, SEQUENCE, SYMBOLS
 from services.omr.symbols import least_scores
 from services.runtime.models import Inference, ServedModel
 
@@ -41,8 +41,8 @@ class SymbolsModel(ServedModel):
         async def send() -> None:
             # All senders draw from one iterator: a tile is cut only when one of them is free.
             for index, tile in waiting:
-                answer = await self.infer(version, "tile", tiles.cut(image, tile))
-                stitcher.put(index, answer["candidates"], answer["staves"])
+                answer = await self.infer(version, "tile", tiles.cut(image, tile)[np.newaxis])
+                stitcher.put(index, answer["candidates"][0], answer["staves"][0])
 
         try:
             async with asyncio.TaskGroup() as senders:
@@ -51,3 +51,29 @@ class SymbolsModel(ServedModel):
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None
         return stitcher
+
+
+class ContextModel(ServedModel):
+    """The `context` model on a model server."""
+
+    def __init__(self, server: Inference, model_repository: Path) -> None:
+        super().__init__(server, model_repository, CONTEXT)
+
+    async def reread(self, windows: NDArray[np.float32], version: str) -> NDArray[np.float32]:
+        """Have the candidates of a page's staves reread, by one version.
+
+        Args:
+            windows: float32 [N, SEQUENCE, CONTEXT_FIELDS], of `services.omr.context.windows_of`.
+            version: of the model.
+
+        Returns:
+            float32 [N, SEQUENCE, READING_FIELDS].
+
+        Raises:
+            ModelUnavailableError, ModelError, OverloadedError: as the model server's client says.
+        """
+        readings = [np.zeros((0, SEQUENCE, READING_FIELDS), np.float32)]
+        for start in range(0, len(windows), CONTEXT.max_batch):
+            batch = windows[start : start + CONTEXT.max_batch]
+            readings.append((await self.infer(version, "candidates", batch))["readings"])
+        return np.concatenate(readings)
