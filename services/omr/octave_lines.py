@@ -21,7 +21,10 @@ _BAND_PX: Final = 9
 _THICKEST_PX: Final = 4
 _WIDEST_GAP_PX: Final = 24
 _SHORTEST_LINE_PX: Final = 24
+_FEWEST_DASHES: Final = 3
+_NARROWEST_GAP_PX: Final = 3
 _LEAST_INK: Final = 0.2
+_MOST_INK: Final = 0.9
 
 
 def with_octave_lines(image: NDArray[np.uint8], symbols: Iterable[Symbol]) -> tuple[Symbol, ...]:
@@ -61,6 +64,11 @@ def _reach(ink: NDArray[np.bool_]) -> int:
     columns = np.flatnonzero(ink)
     if len(columns) == 0 or columns[0] > _WIDEST_GAP_PX:
         return 0
-    gaps = np.flatnonzero(np.diff(columns) > _WIDEST_GAP_PX)
-    last = int(columns[gaps[0]] if len(gaps) else columns[-1])
-    return last if np.count_nonzero(ink[: last + 1]) >= _LEAST_INK * (last + 1) else 0
+    steps = np.diff(columns)
+    breaks = np.flatnonzero(steps > _WIDEST_GAP_PX)
+    last = int(breaks[0]) if len(breaks) else len(columns) - 1
+    dashes = 1 + np.count_nonzero(steps[:last] > _NARROWEST_GAP_PX)
+    reach = int(columns[last])
+    # A line of the staff, or a slur, has no gaps.
+    dashed = dashes >= _FEWEST_DASHES and _LEAST_INK <= (last + 1) / (reach + 1) <= _MOST_INK
+    return reach if dashed else 0

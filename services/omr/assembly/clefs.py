@@ -102,7 +102,9 @@ def middle_line(clef: Clef) -> int:
 def octaves_at(x: float, lines: Sequence[StaffSymbol]) -> int:
     """Diatonic steps by which a staff's octave lines move a note at x (px): up from above, else down."""
     return sum(
-        (7 if line.height > 0 else -7) for line in lines if line.left - _LINE_REACH_PX <= x <= line.right
+        (7 if line.height > 0 else -7)
+        for line in lines
+        if line.symbol.confidence >= _BELIEVED and line.left - _LINE_REACH_PX <= x <= line.right
     )
 
 

@@ -28,6 +28,7 @@ _FIRST_REST: Final = CLASSES.index(SymbolClass.REST_WHOLE)
 _QUARTER: Final = VALUES_QUARTERS.index(1.0)
 _MARKED: Final = 0.35
 _FIGURE_REACH_PX: Final = 8.0
+_FIGURE_BELIEVED: Final = 1.0
 _NO_STEM_READ: Final = (0.0, 0.0, 0.0)
 
 
@@ -131,8 +132,12 @@ def _figures(events: Sequence[PrintedEvent], figures: Sequence[StaffSymbol]) -> 
     numbers: list[int | None] = [None] * len(events)
     for figure in figures:
         number = int(figure.kind.removeprefix("tuplet"))
-        for i in _under(events, figure):
-            numbers[i] = number
+        under = _under(events, figure)
+        # A fingering looks like a tuplet's figure: the notes must read as a tuplet where it is unsure.
+        read = float(np.mean([1 - np.exp(events[i].tuplet[TUPLET_NONE]) for i in under])) if under else 0.0
+        if figure.symbol.confidence + read >= _FIGURE_BELIEVED:
+            for i in under:
+                numbers[i] = number
     return numbers
 
 
