@@ -95,7 +95,9 @@ class PageReader:
         self._ends_of_curves()
         return self._arrays(px, left, top)
 
-    def _arrays(self, px: float, left: float, top: float) -> tuple[NDArray[np.void], ...]:  # type: ignore[override]
+    def _arrays(
+        self, px: float, left: float, top: float
+    ) -> tuple[NDArray[np.void], NDArray[np.void], NDArray[np.void]]:
         page = self._page
         symbols = np.array(page.symbols, SYMBOL_FIELDS)
         staves = np.array([tuple(staff) for staff in page.staves], STAFF_FIELDS)

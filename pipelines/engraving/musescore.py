@@ -30,14 +30,19 @@ PROGRAM = "musescore3"
 #: Units of MuseScore's table of measures to a unit of its SVG.
 _UNITS = 10.0
 _SLOWEST_S = 120
+#: Verovio takes minutes to lay a longer piece in one endless system.
+MOST_NOTES = 2500
 
 
 def engrave_with_musescore(musics: Sequence[str], text_font: str = "FreeSerif") -> Iterator[EngravedPage]:
     """All pages of these MusicXML texts whose truth could be found; one run of MuseScore for all.
 
+    Pieces of more than `MOST_NOTES` notes are passed over.
+
     Raises:
         OSError: MuseScore is not installed.
     """
+    musics = [music for music in musics if music.count("<note") <= MOST_NOTES]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         jobs = []
