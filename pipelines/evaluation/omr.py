@@ -134,7 +134,7 @@ def _adding_up(pages: Sequence[PageFigures]) -> float:
 
 def _reader(args: argparse.Namespace, running: contextlib.ExitStack) -> Reader:
     if args.local:
-        return local_reader(args.model)
+        return local_reader(args.model, with_context=not args.no_context)
     return ServiceReader(args.url or running.enter_context(LocalStack(report=print)).omr_http_url)
 
 
@@ -146,6 +146,7 @@ def main() -> int:
     parser.add_argument("--only", action="append", help="read works alone whose name holds this")
     parser.add_argument("--local", action="store_true", help="read in this process, without a server")
     parser.add_argument("--model", type=Path, help="with --local: an ONNX file to try")
+    parser.add_argument("--no-context", action="store_true", help="with --local: do without that model")
     parser.add_argument("--url", help="a running page service; by default one is started")
     parser.add_argument("--no-ned", action="store_true", help="leave out OMR-NED, which takes minutes")
     parser.add_argument("--out", type=Path, default=cache_folder("evaluation", "omr"))

@@ -6,7 +6,7 @@ import hashlib
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -15,14 +15,15 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from pipelines.cache import cache_folder
-from pipelines.release.served import SymbolsModel
+from pipelines.release.served import ContextModel, SymbolsModel
 from services.client import Copyist
 from services.client.pages import Box as ClientBox
 from services.music.musicxml import write_musicxml
 from services.omr import tiles
 from services.omr.assembly import RecognisedPage, Recognition, assemble
 from services.omr.assembly.recognition import Box
-from services.omr.contract import SCORE, SYMBOLS
+from services.omr.context import reread, windows_of
+from services.omr.contract import CONTEXT, SCORE, SYMBOLS
 from services.omr.overlay import overlay_png
 from services.omr.palette import ColourBy
 from services.omr.steps import TileModel, made_ready, recognised
@@ -102,9 +103,19 @@ class RememberedModel:
 class LocalReader:
     """Reads pages by the steps in this process."""
 
-    def __init__(self, model: TileModel, least_scores: NDArray[np.float32]) -> None:
+    def __init__(
+        self, model: TileModel, least_scores: NDArray[np.float32], context: ContextModel | None
+    ) -> None:
+        """Make a reader.
+
+        Args:
+            model: the `symbols` model.
+            least_scores: float32 [classes], how sure it must be of each class.
+            context: the `context` model, None to do without.
+        """
         self._model = model
         self._least_scores = least_scores
+        self._context = context
 
     def __call__(self, files: Sequence[Path]) -> Answer:
         """Read the pages of one work."""
@@ -129,11 +140,22 @@ class LocalReader:
         stitcher = tiles.Stitcher(page.image.shape, placed, self._least_scores)
         for index, tile in enumerate(placed):
             stitcher.put(index, *self._model(tiles.cut(page.image, tile)))
-        return recognised(page, stitcher)
+        seen = recognised(page, stitcher)
+        if self._context is None or not seen.symbols:
+            return seen
+        windows, tensors = windows_of(seen)
+        if not windows:
+            return seen
+        return replace(seen, symbols=reread(seen.symbols, windows, self._context(tensors)))
 
 
-def local_reader(file: Path | None = None) -> LocalReader:
-    """A reader with a model of its own, by default the released one; thresholds are the released card's."""
+def local_reader(file: Path | None = None, *, with_context: bool = True) -> LocalReader:
+    """A reader with models of its own.
+
+    Args:
+        file: of the `symbols` model, by default the released one; thresholds are the released card's.
+        with_context: whether symbols are reread in context, where that model is released.
+    """
     if file is None:
         file, model = MODEL_REPOSITORY / SYMBOLS.model / "1" / "model.onnx", SymbolsModel.released()
     else:
@@ -142,7 +164,9 @@ def local_reader(file: Path | None = None) -> LocalReader:
         session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
         model = SymbolsModel(session)
     scores = least_scores(read_card(MODEL_REPOSITORY, SYMBOLS.model))
-    return LocalReader(RememberedModel(model, file), scores)
+    released = with_context and read_card(MODEL_REPOSITORY, CONTEXT.model)
+    context = ContextModel.released() if released else None
+    return LocalReader(RememberedModel(model, file), scores, context)
 
 
 class ServiceReader:
