@@ -13,7 +13,7 @@ from services.omr.assembly import RecognisedPage, assemble
 from services.omr.assembly.recognition import Recognition, Role
 from services.omr.page import PreparedPage
 from services.omr.vocabulary import SymbolClass as S
-from tests.omr.printed_pages import KEY_SHIFTS, Paper
+from tests.omr.printed_pages import KEY_SHIFTS, Paper, sure
 
 
 def names(recognition: Recognition, measure: int | None = None) -> list[str]:
@@ -166,6 +166,49 @@ def test_an_accidental_holds_in_its_measure_and_octave() -> None:
     paper.barline(450, 0)
     paper.note(500, 0, -3, "whole")
     assert names(assemble([paper.page()])) == ["F#4", "F5", "F#4", "F#4", "F4"]
+
+
+def test_a_sharp_where_the_key_has_a_flat_is_a_natural() -> None:
+    paper = treble()
+    paper.key(-2, 95, 0, S.G_CLEF)
+    paper.sign(S.SHARP, 280, 0, 0)
+    paper.note(300, 0, 0, "half")
+    paper.sign(S.SHARP, 380, 0, 4)
+    paper.note(400, 0, 4, "half")
+    assert names(assemble([paper.page()])) == ["B4", "F#5"]
+
+
+def test_what_looks_like_a_head_inside_a_surer_symbol_is_none() -> None:
+    paper = treble()
+    paper.note(71, 0, -6, confidence=0.4)  # the foot of the clef
+    paper.add(S.BEAM, 204, 0, 6, width=14.0, height=7.0, confidence=0.8)
+    paper.note(204, 0, 6, confidence=0.5)  # a stub of a beam
+    paper.note(200, 0, 0, "whole")
+    paper.note(300, 0, 2, confidence=0.2)  # hardly seen at all
+    assert names(assemble([paper.page()])) == ["B4"]
+
+
+def test_a_dot_that_was_seen_lengthens_its_note() -> None:
+    paper = treble()
+    unsure = (float(np.log(0.6)), float(np.log(0.38)), float(np.log(0.02)))
+    paper.note(200, 0, -2, "half", dots=unsure)
+    paper.add(S.AUGMENTATION_DOT, 213, 0, -1, width=4.0, height=4.0)
+    paper.note(350, 0, 0, "quarter")
+    assert [note.duration for note in assemble([paper.page()]).notes] == [3, 1]
+
+
+@pytest.mark.parametrize(("confidence", "tuplet"), [(0.95, 1), (0.5, 0)])
+def test_a_figure_makes_a_triplet_where_its_notes_agree(confidence: float, tuplet: int) -> None:
+    paper = treble()
+    paper.metre(2, 4, 100, 0)
+    for i in range(3):
+        paper.note(200 + 40 * i, 0, -4, "eighth", tuplet=sure(tuplet, 3))
+        paper.add(S.STEM, 206 + 40 * i, 0, 0, width=1.0, height=36.0)
+    paper.add(S.BEAM, 246, 0, 3, width=82.0, height=5.0)
+    paper.add(S.TUPLET_3, 246, 0, 7, confidence=confidence)
+    paper.note(340, 0, 0, "quarter" if tuplet else "eighth")
+    durations = [note.duration for note in assemble([paper.page()]).notes[:3]]
+    assert durations == [Fraction(1, 3) if tuplet else Fraction(1, 2)] * 3
 
 
 def test_accidentals_stacked_far_left_reach_their_heads() -> None:

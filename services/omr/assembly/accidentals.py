@@ -78,9 +78,19 @@ def alterations(
     result: dict[int, int] = {}
     for head, diatonic in heads:
         if head.index in signs:
-            holding[diatonic] = ALTERS[signs[head.index].kind]
+            holding[diatonic] = _meant(signs[head.index], key.get(diatonic % 7, 0))
         held = holding.get(diatonic, key.get(diatonic % 7, 0))
         result[head.index] = held if head.index in signs else carried.get(head.index, held)
         if head.index in tied_to:
             carried[tied_to[head.index]] = result[head.index]
     return result
+
+
+def _meant(sign: StaffSymbol, in_key: int) -> int:
+    """The alteration that a sign stands for, given what the key does to its step.
+
+    A sharp where the key has a flat, or a flat where it has a sharp, is a natural misread: to sharpen such a
+    step is all but unheard of, and the three signs are easily taken for one another.
+    """
+    alter = ALTERS[sign.kind]
+    return 0 if alter * in_key == -1 else alter
