@@ -43,7 +43,7 @@ def test_the_services_load_no_training_framework() -> None:
         for file in sorted(SERVICES.rglob("*.py"))
         if "backends" not in file.parts and file.name != "__main__.py"
     ]
-    assert "services.amt.service" in modules
+    assert {"services.amt.service", "services.omr.service"} <= set(modules)
     script = (
         "import importlib, sys\n"
         f"for module in {modules!r}: importlib.import_module(module)\n"
@@ -60,14 +60,21 @@ def test_the_services_load_no_training_framework() -> None:
     [
         (
             "music",
-            ("services.runtime", "services.amt", "services.client", "services.triton", "services.local"),
+            (
+                *("services.runtime", "services.amt", "services.omr"),
+                *("services.client", "services.triton", "services.local"),
+            ),
         ),
         (
             "runtime",
-            ("services.music", "services.amt", "services.client", "services.triton", "services.local"),
+            (
+                *("services.music", "services.amt", "services.omr"),
+                *("services.client", "services.triton", "services.local"),
+            ),
         ),
-        ("amt", ("services.client", "services.triton", "services.local")),
-        ("triton", ("services.music", "services.amt", "services.client", "services.local")),
+        ("amt", ("services.omr", "services.client", "services.triton", "services.local")),
+        ("omr", ("services.amt", "services.client", "services.triton", "services.local")),
+        ("triton", ("services.music", "services.amt", "services.omr", "services.client", "services.local")),
         (".", ("pipelines", "tests", "loadtests")),
     ],
 )
