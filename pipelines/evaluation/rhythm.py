@@ -39,6 +39,7 @@ class Damage:
         wrong_stem: share of stems turned round.
         no_beam: share of events whose beam is not known.
         jitter_px: standard deviation of x.
+        doubt: how unsure it can be of what it reads.
     """
 
     wrong_value: float = 0.0
@@ -50,12 +51,13 @@ class Damage:
     wrong_stem: float = 0.0
     no_beam: float = 0.0
     jitter_px: float = 0.0
+    doubt: float = 0.0
 
 
 PERFECT = Damage()
 UNMARKED = Damage(unmarked=1.0)
-DETECTOR = Damage(0.03, 0.05, 0.003, 0.5, 0.01, 0.01, 0.02, 0.1, 0.8)
-POOR = Damage(0.06, 0.15, 0.006, 0.7, 0.02, 0.02, 0.04, 0.2, 1.0)
+DETECTOR = Damage(0.03, 0.05, 0.003, 0.5, 0.01, 0.01, 0.02, 0.1, 0.8, 0.5)
+POOR = Damage(0.06, 0.15, 0.006, 0.7, 0.02, 0.02, 0.04, 0.2, 1.0, 0.5)
 DAMAGES = {"perfect": PERFECT, "tuplets unmarked": UNMARKED, "as detected": DETECTOR, "poor scan": POOR}
 
 
@@ -100,7 +102,7 @@ def _misread(
         shift = int(rng.choice([-1, 1]))
     lowest = 3 if event.beam is not None else 0
     wrong = min(max(value + shift, lowest), len(VALUES_QUARTERS) - 1)
-    durations = np.exp(_doubtful(wrong, len(VALUES_QUARTERS), _surety(rng)))
+    durations = np.exp(_doubtful(wrong, len(VALUES_QUARTERS), _surety(damage, rng)))
     if wrong != value:
         durations[value] += float(rng.uniform(0.01, 0.5))
     dot_read = 0 if dots and rng.random() < damage.missed_dots else dots
@@ -114,17 +116,17 @@ def _misread(
         x=event.x + float(rng.normal(0, damage.jitter_px)),
         stem=stem,
         durations=tuple(np.log(durations / durations.sum()).tolist()),
-        dots=_doubtful(dot_read, 3, _surety(rng)),
-        tuplet=event.tuplet if marked else _doubtful(0, 3, _surety(rng)),
+        dots=_doubtful(dot_read, 3, _surety(damage, rng)),
+        tuplet=event.tuplet if marked else _doubtful(0, 3, _surety(damage, rng)),
         figure=event.figure if marked else None,
         beam=None if rng.random() < damage.no_beam else event.beam,
-        confidence=_surety(rng),
+        confidence=_surety(damage, rng),
     )
 
 
-def _surety(rng: np.random.Generator) -> float:
-    """How sure a trained detector is of what it reads: mostly very, seldom hardly; 0.5 to 0.998."""
-    return float(0.998 - 0.5 * rng.random() ** 4)
+def _surety(damage: Damage, rng: np.random.Generator) -> float:
+    """How sure a trained detector is of what it reads: mostly very, seldom hardly."""
+    return float(0.998 - damage.doubt * rng.random() ** 4)
 
 
 def _doubtful(index: int, count: int, sure: float) -> tuple[float, ...]:
