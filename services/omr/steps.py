@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from services.omr import tiles
 from services.omr.assembly.recognition import RecognisedPage
+from services.omr.octave_lines import with_octave_lines
 from services.omr.page import PreparedPage, Symbol
 from services.omr.straighten import prepare
 from services.omr.symbols import resolve
@@ -37,7 +38,7 @@ def find_symbols(
 ) -> tuple[tuple[Symbol, ...], NDArray[np.uint8]]:
     """Find a page's symbols, surest first, and its middle lines, uint8 [height / 4, width / 4]."""
     stitcher = _looked_at(page, tiles.place(page.image), model, least_scores)
-    return resolve(stitcher.candidates()), stitcher.middle_lines
+    return _symbols(page, stitcher), stitcher.middle_lines
 
 
 def made_ready(picture: PagePicture) -> tuple[PreparedPage, tuple[tiles.Tile, ...]]:
@@ -48,9 +49,13 @@ def made_ready(picture: PagePicture) -> tuple[PreparedPage, tuple[tiles.Tile, ..
 
 def recognised(page: PreparedPage, stitcher: tiles.Stitcher) -> RecognisedPage:
     """Make symbols and systems of what the model has found; the page's picture is let go."""
-    symbols = resolve(stitcher.candidates())
+    symbols = _symbols(page, stitcher)
     systems = find_systems(page, stitcher.middle_lines, symbols)
     return RecognisedPage(replace(page, image=_NO_IMAGE), systems, symbols)
+
+
+def _symbols(page: PreparedPage, stitcher: tiles.Stitcher) -> tuple[Symbol, ...]:
+    return with_octave_lines(page.image, resolve(stitcher.candidates()))
 
 
 def _looked_at(
