@@ -7,6 +7,7 @@ import struct
 import zlib
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -106,3 +107,40 @@ def _pdf_file(objects: Sequence[bytes | str], trailer: str) -> bytes:
     file += b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
     file += f"trailer\n<< {trailer} >>\nstartxref\n{start}\n%%EOF\n".encode()
     return bytes(file)
+
+
+def photo_of_a_cat() -> bytes:
+    """Draw a tabby cat on a sofa as a JPEG: fur, stripes and whiskers, but no staves."""
+    random = np.random.default_rng(0)
+    fur = sum(
+        cv2.resize(random.normal(0, 1, (size, size)), (1200, 900), interpolation=cv2.INTER_CUBIC)
+        * 30
+        / size**0.3
+        for size in (4, 16, 64, 256)
+    )
+    picture = np.full((900, 1200), 110.0)
+    body = np.zeros_like(picture)
+    cv2.ellipse(body, (600, 620), (380, 240), 0, 0, 360, 1, -1)
+    cv2.circle(body, (420, 380), 180, 1, -1)
+    for ear in ([(270, 300), (300, 120), (400, 230)], [(450, 220), (560, 130), (570, 310)]):
+        cv2.fillPoly(body, [np.array(ear)], 1)
+    x, y = np.meshgrid(np.arange(1200), np.arange(900))
+    stripes = 25 * np.sign(np.sin(x / 18 + 2 * np.sin(y / 70)))
+    picture += body * (50 + stripes)
+    for eye in ((350, 350), (480, 350)):
+        cv2.ellipse(picture, eye, (32, 24), 0, 0, 360, 200, -1)
+        cv2.ellipse(picture, eye, (8, 24), 0, 0, 360, 10, -1)
+    for index in range(5):
+        cv2.line(picture, (440, 430 + 8 * index), (700, 380 + 30 * index), 240, 2, cv2.LINE_AA)
+        cv2.line(picture, (400, 430 + 8 * index), (140, 380 + 30 * index), 240, 2, cv2.LINE_AA)
+    return encoded((picture + fur).clip(0, 255).astype(np.uint8), "JPEG", quality=85)
+
+
+def page_of_text() -> bytes:
+    """Write a PNG of a page full of words."""
+    words = ["and", "so", "the", "copyist", "wrote", "all", "night", "without", "a", "single", "note"]
+    page = np.full((1754, 1240), 255, np.uint8)
+    for line in range(60):
+        text = " ".join(words[(line * 7 + index) % len(words)] for index in range(12))
+        cv2.putText(page, text, (110, 120 + 26 * line), cv2.FONT_HERSHEY_COMPLEX, 0.7, 0, 1, cv2.LINE_AA)
+    return encoded(page, "PNG")
