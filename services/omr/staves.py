@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from services.omr.comb import Combs, lay_combs, lines_of
+from services.omr.comb import STEP_PX, Combs, lay_combs, lines_of
 from services.omr.contract import STAFF_SPACE_PX
 from services.omr.page import FloatArray, Staff, Symbol
 from services.omr.tracks import Track, find_tracks, support
@@ -47,6 +47,10 @@ _CLEF_VOTES: Final = 4
 #: where it is at least so sure.
 _WHOLE_SHARE: Final = 0.6
 _SURE: Final = 0.3
+#: Of a comb's height and its neighbours', when they are smoothed.
+_WEIGHTS: Final = np.array([1.0, 2.0, 3.0, 2.0, 1.0])
+#: Half of what a comb's height is read from, in px.
+_COMB_PX: Final = STEP_PX / 2
 #: Lines are looked for so far beyond the outermost combs, in px. They go on where, over a window of so many
 #: px, they are at least this share as dark as elsewhere on the staff, but for gaps of at most so many px.
 _BEYOND_PX: Final = 100
@@ -89,7 +93,7 @@ def _votes(symbols: Sequence[Symbol], combs: Combs) -> Floats:
     votes = np.zeros(combs.fit.shape, np.float32)
     for symbol in symbols:
         row = round(symbol.y + symbol.position * STAFF_SPACE_PX / 2)
-        if symbol.kind in _VOTERS and 0 <= row < votes.shape[0]:
+        if symbol.kind in _VOTERS and 0 <= row < len(votes):
             near = np.abs(combs.x - symbol.x) <= _VOTE_REACH_PX
             votes[row, near] += symbol.confidence * symbol.position_confidence
     spread = np.asarray(cv2.blur(votes, (1, _VOTE_SPREAD_PX), borderType=cv2.BORDER_CONSTANT), np.float32)
@@ -127,15 +131,29 @@ def _staff(track: Track, lines: Floats, seen: Floats) -> Staff:
     """Refine a staff's heights and find its ends."""
     x, y = track.x, track.y
     if y.size >= 5:
-        smooth = cv2.medianBlur(np.pad(y, 2, mode="edge").astype(np.float32)[None], 5)[0, 2:-2]
+        middle = cv2.medianBlur(np.pad(y, 2, mode="edge").astype(np.float32)[None], 5)[0, 2:-2]
         # A comb that strays from its neighbours sat on a slur or a beam.
-        y = np.where(np.abs(y - smooth) > 1, smooth, y)
+        y = np.where(np.abs(y - middle) > 1, middle, y)
     left, right = _reach(lines, seen, x, y)
-    inside = (x > left + 1) & (x < right - 1)
+    # A comb beyond the end sees the staff from one side alone.
+    inside = (x > left + _COMB_PX) & (x < right - _COMB_PX)
+    if np.count_nonzero(inside) >= 2:
+        x, y = x[inside], y[inside]
+    y = _smooth(y)
     ends = _along(x, y, np.array([left, right]))
+    inside = (x > left) & (x < right)
     return Staff(
         np.concatenate([[left], x[inside], [right]]), np.concatenate([ends[:1], y[inside], ends[1:]])
     )
+
+
+def _smooth(y: FloatArray) -> FloatArray:
+    """Weighted means of neighbours; the ends are carried on straight."""
+    half = _WEIGHTS.size // 2
+    if y.size <= half:
+        return y
+    padded = np.pad(y, half, mode="reflect", reflect_type="odd")
+    return np.asarray(np.convolve(padded, _WEIGHTS / _WEIGHTS.sum(), "valid"), np.float64)
 
 
 def _reach(lines: Floats, seen: Floats, x: FloatArray, y: FloatArray) -> tuple[float, float]:

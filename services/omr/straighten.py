@@ -59,14 +59,14 @@ class _Round:
 
 
 _ROUNDS: Final = (
-    _Round((0.09, 0.01), (0.24, 0.06), 1e-4, straight_already=False),
-    _Round((0.03, 0.006), (0.1, 0.05), 1e-5, straight_already=True),
+    _Round((0.09, 0.015), (0.24, 0.08), 3e-6, straight_already=False),
+    _Round((0.03, 0.006), (0.06, 0.06), 1e-6, straight_already=True),
 )
 #: Where lines are broken one can only look closely, around where they should be.
-_BROKEN_ROUNDS: Final = (_Round((0.012, 0.004), (0.05, 0.05), 1e-4, straight_already=True),)
+_BROKEN_ROUNDS: Final = (_Round((0.012, 0.004), (0.05, 0.05), 1e-5, straight_already=True),)
 #: How far off the fitted surface slopes and staff spaces may lie before they count as mistakes; and the
 #: weight of a staff space, which is read less exactly than a slope.
-_SLOPE_SPREAD: Final = 0.012
+_SLOPE_SPREAD: Final = 0.02
 _SPACE_SPREAD: Final = 0.06
 _SPACE_WEIGHT: Final = 0.03
 

@@ -29,6 +29,8 @@ _JOINED: Final = 0.8
 _JOINED_LEFT: Final = 0.4
 #: Where so little speaks against joining, it is done if it makes a system like others on the page.
 _PERHAPS_JOINED: Final = -0.4
+#: The same where single staves and pairs take turns down the page, as songs do.
+_LOST_IN_SONGS: Final = -1.0
 #: Barlines that stand above one another differ by at most so many px.
 _ABOVE_PX: Final = 5.0
 #: The line at the left end is sought so far to either side of it, in px.
@@ -99,17 +101,26 @@ def find_systems(
 
 def _grouped(joined: Sequence[float]) -> list[tuple[int, int]]:
     """First and last staff of each system, given how much speaks for joining each staff to the next."""
-    firmly = _runs([each > 0 for each in joined])
-    usual = max(last - first + 1 for first, last in firmly)
-    # What may or may not be joined is, if that makes a system such as others on the page.
     together = [each > 0 for each in joined]
-    for index, each in enumerate(joined):
-        if _PERHAPS_JOINED < each <= 0:
+    sizes = [last - first + 1 for first, last in _runs(together)]
+    usual = max(sizes)
+    least = _PERHAPS_JOINED
+    if _are_songs(sizes):
+        usual, least = 3, _LOST_IN_SONGS
+    # What may or may not be joined is, if that makes a system such as others on the page; the likeliest first.
+    for index in sorted(range(len(joined)), key=lambda index: -joined[index]):
+        if least < joined[index] <= 0:
             tried = [*together[:index], True, *together[index + 1 :]]
             size = next(last - first + 1 for first, last in _runs(tried) if first <= index < last)
             if size <= usual:
                 together = tried
     return _runs(together)
+
+
+def _are_songs(sizes: Sequence[int]) -> bool:
+    """Whether staves by themselves and pairs take turns: a voice and a piano whose joining line is lost."""
+    turns = [size for size in sizes if size != 3]
+    return len(turns) >= 2 and len(turns) % 2 == 0 and turns == [1, 2] * (len(turns) // 2)
 
 
 def _runs(together: Sequence[bool]) -> list[tuple[int, int]]:
