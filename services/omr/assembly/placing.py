@@ -45,9 +45,9 @@ _CENTRE_ABOVE: Final = {
 }
 
 #: Symbols of which a part may look like a head or a rest.
-_COVERS: Final = CLEFS | TIME_FIGURES | TUPLET_FIGURES | {SymbolClass.BEAM, SymbolClass.OTTAVA}
+_COVERS: Final = CLEFS | ACCIDENTALS | TIME_FIGURES | TUPLET_FIGURES | {SymbolClass.BEAM, SymbolClass.OTTAVA}
 _LEVEL_BEAM_PX: Final = 12.0
-_LEAST_EVENT: Final = 0.25
+_LEAST_CONFIDENCE: Final = 0.25
 
 #: Half spaces by which reading and geometry may differ before the reading is not believed.
 _AGREEMENT: Final = 1.7
@@ -123,15 +123,18 @@ def place_symbols(page: RecognisedPage) -> list[list[StaffSymbol]]:
 
 
 def _hidden(symbols: Sequence[Symbol]) -> frozenset[int]:
-    """Heads and rests that are too unsure, or lie inside of a surer symbol that looks like one in part."""
+    """Heads, rests and signs that are too unsure, and heads and rests inside of a surer other symbol."""
     covers = [each for each in symbols if each.kind in _COVERS and each.height <= _covering_height(each)]
     boxes = np.array([(each.x, each.y, each.width / 2, each.height / 2, each.confidence) for each in covers])
     x, y, half_width, half_height, confidence = boxes.reshape(-1, 5).T
     hidden = set()
     for index, symbol in enumerate(symbols):
-        if symbol.kind in HEADS or symbol.kind in RESTS:
+        is_event = symbol.kind in HEADS or symbol.kind in RESTS
+        if (is_event or symbol.kind in ACCIDENTALS) and symbol.confidence < _LEAST_CONFIDENCE:
+            hidden.add(index)
+        elif is_event:
             inside = (np.abs(symbol.x - x) <= half_width) & (np.abs(symbol.y - y) <= half_height)
-            if symbol.confidence < _LEAST_EVENT or np.any(inside & (confidence > symbol.confidence)):
+            if np.any(inside & (confidence > symbol.confidence)):
                 hidden.add(index)
     return frozenset(hidden)
 
