@@ -126,6 +126,22 @@ def test_two_voices_share_a_staff() -> None:
     assert onsets(reading) == [0, 1, 2, 3, 0, 2]
 
 
+def test_chord_that_was_split_lasts_as_one() -> None:
+    halves = [printed(1, 1, stem=STEM_UP), printed(82, 1, stem=STEM_UP)]
+    reading = one([*row([1, 1, 1, 1]), *halves])
+    assert onsets(reading) == [0, 1, 2, 3, 0, 2]
+    assert durations(reading) == [1] * 6
+    assert {event.voice for event in reading.events if event} == {1}
+
+
+def test_voice_that_crosses_staves_leaves_no_gap() -> None:
+    upper = [printed(0, 1, beam=None), printed(80, 1), printed(120, 1)]
+    lower = [*row([1], staff=1), printed(40, 1, staff=1, stem=STEM_DOWN), *row([1, 1], staff=1, start=80)]
+    reading = one([*upper, printed(40, 1, staff=1), *lower])
+    assert onsets(reading) == [0, 2, 3, 1, 0, 1, 2, 3]
+    assert reading.adds_up
+
+
 def test_lone_whole_rest_stands_for_the_measure() -> None:
     reading = one([printed(70, 4, rest=True), *row([1, 1, 1], staff=1)], Fraction(3))
     rest = reading.events[0]

@@ -11,6 +11,7 @@ class RhythmCosts:
 
     Attributes:
         value_error: probability that the value read is mistaken, however sure the reader.
+        flags_error: the same between notes that differ by one flag or beam.
         value_neighbour: share of such mistakes that go to each neighbouring value.
         dot_added, dot_lost, second_dot: likewise that there is none, one, two dots whatever was read: scans
             lose dots, but seldom add them.
@@ -20,6 +21,7 @@ class RhythmCosts:
         tuplet_again: a further tuplet where the voice, or another voice just then, has the like.
         tuplet_familiar: a tuplet begins in a measure whose neighbours have the like.
         tuplet_broken: a tuplet is left, or changes, before its group is whole.
+        tuplet_uneven: a tuplet's event has another value than the one before it.
         tuplet_lone: an unmarked tuplet of one event, which a dot makes whole.
         beam_mixed: a tuplet begins or ends in the middle of a beam.
         figure_denied: a printed figure is not a tuplet's (a fingering, say), over its whole group.
@@ -46,6 +48,7 @@ class RhythmCosts:
         overlapping: the same where they are nearer to one another than heads can be.
         aligned_px, beside_px, displaced_px: events of one column and staff are aligned if no farther apart
             than the first; overlap up to the second; stand side by side up to the third.
+        chord_split: two events are one chord.
         cross_staff: a voice goes on in the next staff.
         cross_beam: the same where its beam does.
         spacing_exponent: distances grow with this power of time.
@@ -54,6 +57,7 @@ class RhythmCosts:
     """
 
     value_error: float = 0.006
+    flags_error: float = 0.02
     value_neighbour: float = 0.4
     dot_added: float = 0.005
     dot_lost: float = 0.04
@@ -64,6 +68,7 @@ class RhythmCosts:
     tuplet_again: float = 0.3
     tuplet_familiar: float = 1.0
     tuplet_broken: float = 6.0
+    tuplet_uneven: float = 1.5
     tuplet_lone: float = 5.0
     beam_mixed: float = 2.5
     figure_denied: float = 3.0
@@ -91,6 +96,7 @@ class RhythmCosts:
     aligned_px: float = 4.5
     beside_px: float = 9.5
     displaced_px: float = 18.0
+    chord_split: float = 1.0
     cross_staff: float = 3.5
     cross_beam: float = 1.0
     spacing_exponent: float = 0.5

@@ -11,7 +11,15 @@ from services.omr.rhythm.costs import RhythmCosts
 from services.omr.rhythm.options import GRID, TICKS, Option, options_of
 from services.omr.vocabulary import STEM_NONE
 
-#: An option in its place: its whole cost; its end << 12 | its ratio; the option.
+#: The tuplet of a voice, in its lowest bits: the value of its notes << 4 | index in `RATIOS`; 0 for none, and
+#: no value once it is whole.
+RATIO_MASK: Final = 15
+TUPLET_MASK: Final = 127
+_VALUE_BIT: Final = 4
+#: The end of a voice stands above this bit.
+END_BIT: Final = 15
+
+#: An option in its place: its whole cost; its end << `END_BIT` | its tuplet; the option.
 Choice = tuple[float, int, Option]
 
 _MOST_APART: Final = 8.0
@@ -68,25 +76,22 @@ class Evidence:
         Args:
             index: of the event.
             time: when it begins.
-            before: ratio of the event before it in its voice, -1 if it is the voice's first.
+            before: tuplet of the event before it in its voice, -1 if it is the voice's first.
             running: bit r - 1 is set if ratio r is in use in any voice just then.
             fits: whether all others have ended within the measure.
         """
         key = (index, time, before, running, fits)
         known = self._choices.get(key)
         if known is None:
-            known = sorted(
-                (
-                    (
-                        self._cost(index, option, time, before, running, fits),
-                        time + option.ticks << 12,
-                        option,
-                    )
-                    for option in self.options[index]
-                ),
-                key=lambda choice: choice[0],
-            )
-            known = [(cost, end | option.ratio, option) for cost, end, option in known]
+            known = []
+            for option in self.options[index]:
+                end = time + option.ticks
+                tuplet = option.ratio
+                if tuplet and end % GRID:
+                    tuplet |= option.value << _VALUE_BIT
+                cost = self._cost(index, option, time, before, running, fits)
+                known.append((cost, end << END_BIT | tuplet, option))
+            known.sort(key=lambda choice: choice[0])
             self._choices[key] = known
         return known
 
@@ -97,8 +102,10 @@ class Evidence:
         ratio = option.ratio
         if before > 0 and time % GRID:
             # Within a tuplet that is not whole yet.
-            if ratio != before:
+            if ratio != before & RATIO_MASK:
                 cost += costs.tuplet_broken + option.start
+            elif option.value != before >> _VALUE_BIT:
+                cost += costs.tuplet_uneven
         elif ratio:
             again = running >> (ratio - 1) & 1
             cost += min(option.start, costs.tuplet_again) if again else option.start
@@ -109,13 +116,18 @@ class Evidence:
             if time % option.half:
                 cost += costs.off_grid
         if self.events[index].beam is not None:
-            if before >= 0 and ratio != before and index not in self._opens_beam:
+            if before >= 0 and ratio != before & RATIO_MASK and index not in self._opens_beam:
                 cost += costs.beam_mixed
             if index in self._closes_beam and (time + option.ticks) % (TICKS // 2):
                 cost += costs.beam_ends_off
         if fits and self.length is not None and time + option.ticks > self.length:
             cost += costs.long
         return cost
+
+    def alike(self, index: int, option: Option) -> float:
+        """What it costs that an event lasts as another does."""
+        alike = (o.cost for o in self.options[index] if (o.value, o.dots) == (option.value, option.dots))
+        return min(alike, default=_MOST_APART)
 
     def crossing(self, index: int, staff: int) -> float:
         """What it costs that a voice comes to an event from another staff."""

@@ -101,7 +101,7 @@ def _ratios(
 
 def _options(event: PrintedEvent, ratios: Sequence[tuple[int, float]], costs: RhythmCosts) -> list[Option]:
     """Every combination of value, dots and ratio that does not cost too much."""
-    values = _value_losses(event.durations, costs)
+    values = _value_losses(event, costs)
     if event.beam is not None:
         values = [loss + (costs.flagless_beam if i < _EIGHTH else 0.0) for i, loss in enumerate(values)]
         least = min(values)
@@ -121,12 +121,16 @@ def _options(event: PrintedEvent, ratios: Sequence[tuple[int, float]], costs: Rh
     return sorted(found, key=lambda option: option.cost)
 
 
-def _value_losses(log_probabilities: Sequence[float], costs: RhythmCosts) -> list[float]:
+def _value_losses(event: PrintedEvent, costs: RhythmCosts) -> list[float]:
     """Costs of the values above the likeliest."""
-    top = max(range(len(log_probabilities)), key=log_probabilities.__getitem__)
-    far = (1 - 2 * costs.value_neighbour) / (len(log_probabilities) - 2)
-    shares = [costs.value_neighbour if abs(i - top) == 1 else far for i in range(len(log_probabilities))]
-    return _losses(log_probabilities, [costs.value_error * share for share in shares])
+    count = len(event.durations)
+    top = max(range(count), key=event.durations.__getitem__)
+    floors = [costs.value_error * (1 - 2 * costs.value_neighbour) / (count - 2)] * count
+    for near in (top - 1, top + 1):
+        if 0 <= near < count:
+            flags = not event.is_rest and min(near, top) >= _EIGHTH
+            floors[near] = (costs.flags_error if flags else costs.value_error) * costs.value_neighbour
+    return _losses(event.durations, floors)
 
 
 def _losses(log_probabilities: Sequence[float], floors: Sequence[float]) -> list[float]:

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from services.omr.events import PrintedEvent
 from services.omr.rhythm.costs import RhythmCosts
-from services.omr.rhythm.evidence import Evidence
+from services.omr.rhythm.evidence import END_BIT, RATIO_MASK, TUPLET_MASK, Evidence
 from services.omr.rhythm.options import TICKS, Option
 
 #: Hypotheses that are kept.
@@ -30,8 +30,8 @@ _ADVANCES: Final = 4
 _MARGIN: Final = 10.0
 _PRUNE_EVERY: Final = 3
 
-# A voice: end << 12 | staff << 6 | stem << 4 | ratio.
-_END, _STAFF, _STEM = 12, 6, 4
+# A voice: end << 15 | staff << 9 | stem << 7 | tuplet, as `Evidence` tells the last.
+_END, _STAFF, _STEM = END_BIT, 9, 7
 
 #: What was decided for an event, newest first: the trail before; its index; time; option; the voice that it
 #: continues, or -1; the voice as it is then, or -1 if the event is not there. A rest that stands for the
@@ -213,6 +213,23 @@ class MeasureSearch:
         total = cost + self._start(time, stem, sounding, ended)
         tag = staff << _STAFF | stem << _STEM
         self._choose(index, (total, time, column_x, voices), -1, tag, trail, limit, found)
+        self._share(index, moment, trail, found)
+
+    def _share(self, index: int, moment: Moment, trail: Trail | None, found: Found) -> None:
+        """Add to `found` that the event belongs to the chord that stands before it in the column."""
+        cost, time, column_x, voices = moment
+        events, stem = self.events, self.evidence.stems[index]
+        before = trail
+        while before is not None and before[2] == time and before[3] is not None:
+            other, option, voice = before[1], before[3], before[5]
+            if events[index].x - events[other].x > self.costs.aligned_px:
+                return
+            if stem and events[other].staff == events[index].staff and self.evidence.stems[other] == stem:
+                total = cost + self.costs.chord_split + self.evidence.alike(index, option)
+                way = (trail, index, time, option, voice, voice)
+                _keep(found, (total, time, column_x, voices, way))
+                return
+            before = before[0]
 
     def _choose(
         self,
@@ -231,12 +248,12 @@ class MeasureSearch:
         for v in others:
             end = v >> _END
             if end >= time and end < ENDLESS:
-                running |= 1 << (v & 15)
+                running |= 1 << (v & RATIO_MASK)
                 fits = fits and end <= self.length
         before = -1
         if joined >= 0:
-            before = joined & 15
-            running |= 1 << before
+            before = joined & TUPLET_MASK
+            running |= 1 << (joined & RATIO_MASK)
         for option_cost, end_and_ratio, option in self.evidence.choices(
             index, time, before, running >> 1, fits
         ):
