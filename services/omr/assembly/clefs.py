@@ -25,6 +25,9 @@ _BELIEVED: Final = 0.4
 _BARLINE_ROOM_PX: Final = 6.0
 _HIGHEST_LINE: Final = 5.5
 _LINE_REACH_PX: Final = 6.0
+_LINE_PX: Final = 40.0
+_BELIEVED_WITH_LINE: Final = 0.3
+_CLEAR_OF_STAFF: Final = 7.0
 
 #: Diatonic numbers of the lowest and the highest note that is written: D in octave 0, E in octave 9.
 _LOWEST: Final = 1
@@ -104,8 +107,14 @@ def octaves_at(x: float, lines: Sequence[StaffSymbol]) -> int:
     return sum(
         (7 if line.height > 0 else -7)
         for line in lines
-        if line.symbol.confidence >= _BELIEVED and line.left - _LINE_REACH_PX <= x <= line.right
+        if _is_octave_line(line) and line.left - _LINE_REACH_PX <= x <= line.right
     )
+
+
+def _is_octave_line(line: StaffSymbol) -> bool:
+    """Whether an 8va is believed: clear of the staff, and sure of itself or followed by a line."""
+    sure = line.symbol.confidence >= (_BELIEVED_WITH_LINE if line.symbol.width >= _LINE_PX else _BELIEVED)
+    return sure and abs(line.height) >= _CLEAR_OF_STAFF
 
 
 def sounds(clef: Clef, position: int) -> bool:

@@ -33,12 +33,13 @@ _FOUND: Final = -0.1
 _FOUND_BESIDE: Final = -1.6  # read one position off
 _OTHER_OCTAVE: Final = -1.5  # not where the sign usually stands
 _TOUCHES_NOTE: Final = -2.0  # close before a head of its own line or space
-_MISSED: Final = -3.0
+_MISSED: Final = -2.5
 _OF_A_NOTE: Final = -0.7
 _UNEXPLAINED: Final = -4.0
 _CANCELS: Final = -0.2
 _WORST_STAFF: Final = -9.0
 _CHANGE: Final = -5.0
+_UNANNOUNCED: Final = -8.0  # at a line's beginning: a change is printed at the end of the line before
 
 _REACH_PX: Final = 56.0
 _TOUCH_PX: Final = 22.0
@@ -143,7 +144,9 @@ def _steps(place: KeyPlace, *, first: bool) -> FloatArray:
         befores = [before for before in _KEYS if before != fifths]
         # Without naturals there is nothing that the key before could explain.
         scores = [_read(place, fifths, before).score for before in (befores if cancels else befores[:1])]
-        steps[np.array(_KEYS) != fifths, column] = _CHANGE + np.array(scores)
+        steps[np.array(_KEYS) != fifths, column] = np.array(scores) + (
+            _UNANNOUNCED if place.opens_line else _CHANGE
+        )
     return steps
 
 
