@@ -120,6 +120,7 @@ class Reader:
                 with timed(timings_s, "overlay"):
                     drawn = await self._each(tuple(enumerate(places)), draw)
                 files[PageFormat.OVERLAY] = tuple(drawn)
+        files = {kind: files[kind] for kind in options.formats if kind in files}  # in the order asked
         metrics.count(self.symbols.name, version, written.recognition, timings_s)
         name, found = self.symbols.name, written.recognition
         return Reading(name, version, context_version, places, found, files, timings_s)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -25,8 +26,9 @@ FORMATS = ("midi", "musicxml", "pdf", "svg", "json", "overlay")
 
 
 @pytest.fixture(scope="module")
-def client(stack: LocalStack) -> Copyist:
-    return Copyist(pages_url=stack.omr_http_url)
+def client(stack: LocalStack) -> Iterator[Copyist]:
+    with Copyist(pages_url=stack.omr_http_url) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
@@ -94,9 +96,9 @@ def _file(*contents: bytes) -> triton.InferInput:
 
 
 def test_grpc_reads_the_same(stack: LocalStack, seen: Recognition) -> None:
-    client = triton.InferenceServerClient(stack.omr_grpc_url)
     outputs = [triton.InferRequestedOutput(name) for name in ("notes", "recognition", "midi")]
-    found = client.infer("omr", [_file(PAGE.read_bytes())], outputs=outputs)
+    with triton.InferenceServerClient(stack.omr_grpc_url) as client:
+        found = client.infer("omr", [_file(PAGE.read_bytes())], outputs=outputs)
     told = json.loads(found.as_numpy("recognition")[0])
     assert len(told["notes"]) == len(seen.notes)
     assert json.loads(found.as_numpy("notes")[0]) == told["notes"]
@@ -104,8 +106,10 @@ def test_grpc_reads_the_same(stack: LocalStack, seen: Recognition) -> None:
 
 
 def test_grpc_refuses_what_http_refuses(stack: LocalStack) -> None:
-    client = triton.InferenceServerClient(stack.omr_grpc_url)
-    with pytest.raises(InferenceServerException, match="plain text") as caught:
+    with (
+        triton.InferenceServerClient(stack.omr_grpc_url) as client,
+        pytest.raises(InferenceServerException, match="plain text") as caught,
+    ):
         client.infer("omr", [_file(b"no picture at all")])
     assert caught.value.status() == "StatusCode.INVALID_ARGUMENT"
 
