@@ -8,7 +8,7 @@ import numpy as np
 
 from services.omr.assembly import RecognisedPage
 from services.omr.page import PreparedPage, Staff, Symbol, System
-from services.omr.vocabulary import HEADS, RESTS, SymbolClass
+from services.omr.vocabulary import RESTS, SymbolClass
 
 SPACE_PX = 10.0
 STAFF_LEFT_PX, STAFF_RIGHT_PX = 50.0, 950.0
@@ -129,8 +129,3 @@ class Paper:
             np.full((height, width), 255, np.uint8), (2 * width, 2 * height), 20.0, 2 * columns, 2 * rows
         )
         return RecognisedPage(prepared, systems, tuple(self.symbols))
-
-
-def is_head(symbol: Symbol) -> bool:
-    """Whether a symbol is a notehead."""
-    return symbol.kind in HEADS
