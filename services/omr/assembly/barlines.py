@@ -17,7 +17,7 @@ from services.omr.vocabulary import BARLINES, HEADS, RESTS, SymbolClass
 
 _CLEAR_SHARE: Final = 0.2
 _CLEAR_WEIGHT: Final = 0.45
-_CROSSED_SHARE: Final = 0.65
+_CROSSED_SHARE: Final = 0.52
 _HEAD_ROOM_PX: Final = 7.5
 _BEAM_ROOM_PX: Final = 6.0
 _SAME_LINE_PX: Final = 12.0
