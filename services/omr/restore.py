@@ -19,7 +19,7 @@ from PIL import Image
 
 from services.omr.contract import STAFF_SPACE_PX
 from services.omr.light import even_light
-from services.omr.scans import WORKING_PIXELS
+from services.omr.scans import WORKING_PIXELS, WORKING_SIDE
 from services.omr.straighten import GRID_PX, Warp, find_warp
 
 Gray = NDArray[np.uint8]
@@ -62,7 +62,9 @@ def _space_px(warp: Warp) -> float:
     """Choose the staff space of the restored page."""
     steps = np.hypot(np.diff(warp.x, axis=1), np.diff(warp.y, axis=1))
     in_upload = STAFF_SPACE_PX * float(np.median(steps)) / GRID_PX
-    largest = STAFF_SPACE_PX * math.sqrt(WORKING_PIXELS / (warp.width * warp.height))
+    largest = STAFF_SPACE_PX * min(
+        math.sqrt(WORKING_PIXELS / (warp.width * warp.height)), WORKING_SIDE / max(warp.width, warp.height)
+    )
     return min(max(in_upload, _LEAST_SPACE_PX), _MOST_SPACE_PX, largest)
 
 

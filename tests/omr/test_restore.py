@@ -78,6 +78,6 @@ def test_a_blank_page_stays_blank() -> None:
     assert restored(blank).mean() < 0.01
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (1, 300), (300, 1), (40, 30)])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 5000), (5000, 1), (40, 30)])
 def test_the_smallest_pictures_have_an_answer(shape: tuple[int, int]) -> None:
     assert restored(np.full(shape, 120, np.uint8)).size > 0
