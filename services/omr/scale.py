@@ -99,6 +99,8 @@ def _scale_by_crossings(even: Gray, on_its_side: int) -> Scale | None:
     )
     mode = int(np.argmax(wide)) / 4
     agree = np.abs(spaces - mode) <= max(_SPREAD * mode, 0.25)
+    if not agree.any():
+        return None
     space = float(np.median(spaces[agree]))
     agree = np.abs(spaces - space) <= 2 * _SPREAD * space
     if np.count_nonzero(agree) < _LEAST_CROSSINGS:

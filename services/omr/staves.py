@@ -39,16 +39,16 @@ _ENOUGH_VOTES: Final = 2.0
 _VOTE_WEIGHT: Final = 0.75
 #: Where the model has looked, fewer than so many symbols make no staff; so many px of certainty are as good
 #: as a symbol, and a clef so near its left end, in px, is as good as several.
-_LEAST_VOTERS: Final = 6
-_CERTAIN_PX: Final = 100
+_LEAST_VOTERS: Final = 5.5
+_CERTAIN_PX: Final = 200
 _CLEF_PX: Final = 80
 _CLEF_VOTES: Final = 4
 #: Lines that are dark along less than this share of a staff are broken: then the map tells their ends, by
 #: where it is at least so sure.
 _WHOLE_SHARE: Final = 0.6
 _SURE: Final = 0.3
-#: Of a comb's height and its neighbours', when they are smoothed.
-_WEIGHTS: Final = np.array([1.0, 2.0, 3.0, 2.0, 1.0])
+#: Heights of combs are smoothed with those so far to either side, in px.
+_NEAR_PX: Final = 100
 #: Half of what a comb's height is read from, in px.
 _COMB_PX: Final = STEP_PX / 2
 #: Lines are looked for so far beyond the outermost combs, in px. They go on where, over a window of so many
@@ -75,15 +75,14 @@ def find_staves(
         return ()
     lines = lines_of(image)
     combs = lay_combs(lines, _SLOPES, _SPACES)
-    if middle_lines is None:
-        tracks = find_tracks(replace(combs, fit=support(combs.fit)), lines)
-        seen = np.zeros(image.shape, np.float32)
-    else:
+    seen: Floats | None = None
+    fit = combs.fit
+    if middle_lines is not None:
         seen = np.asarray(cv2.resize(middle_lines, (width, height)) / np.float32(255), np.float32)
         fit = combs.fit + _MAP_WEIGHT * _seen(middle_lines, combs) + _VOTE_WEIGHT * _votes(symbols, combs)
-        tracks = find_tracks(replace(combs, fit=support(fit)), lines)
+    tracks = find_tracks(replace(combs, fit=support(fit)), lines)
     staves = [_staff(track, lines, seen) for track in tracks]
-    if middle_lines is not None:
+    if seen is not None:
         staves = [staff for staff in staves if _is_read(staff, seen, symbols)]
     return tuple(sorted(staves, key=lambda staff: float(np.mean(staff.y))))
 
@@ -127,19 +126,19 @@ def _seen(middle_lines: NDArray[np.uint8], combs: Combs) -> Floats:
     return np.asarray(tolerant.reshape(height, count) / 255, np.float32)
 
 
-def _staff(track: Track, lines: Floats, seen: Floats) -> Staff:
+def _staff(track: Track, lines: Floats, seen: Floats | None) -> Staff:
     """Refine a staff's heights and find its ends."""
     x, y = track.x, track.y
     if y.size >= 5:
         middle = cv2.medianBlur(np.pad(y, 2, mode="edge").astype(np.float32)[None], 5)[0, 2:-2]
         # A comb that strays from its neighbours sat on a slur or a beam.
         y = np.where(np.abs(y - middle) > 1, middle, y)
-    left, right = _reach(lines, seen, x, y)
+    left, right = reach(lines, seen, x, y)
     # A comb beyond the end sees the staff from one side alone.
     inside = (x > left + _COMB_PX) & (x < right - _COMB_PX)
     if np.count_nonzero(inside) >= 2:
         x, y = x[inside], y[inside]
-    y = _smooth(y)
+    y = _smooth(x, y)
     ends = _along(x, y, np.array([left, right]))
     inside = (x > left) & (x < right)
     return Staff(
@@ -147,21 +146,28 @@ def _staff(track: Track, lines: Floats, seen: Floats) -> Staff:
     )
 
 
-def _smooth(y: FloatArray) -> FloatArray:
-    """Weighted means of neighbours; the ends are carried on straight."""
-    half = _WEIGHTS.size // 2
-    if y.size <= half:
-        return y
-    padded = np.pad(y, half, mode="reflect", reflect_type="odd")
-    return np.asarray(np.convolve(padded, _WEIGHTS / _WEIGHTS.sum(), "valid"), np.float64)
+def _smooth(x: FloatArray, y: FloatArray) -> FloatArray:
+    """Heights on lines fitted to the points near each."""
+    smooth = y.copy()
+    for index, at in enumerate(x.tolist()):
+        near = np.abs(x - at) <= _NEAR_PX
+        if np.count_nonzero(near) >= 3:
+            smooth[index] = np.polyfit(x[near] - at, y[near], 1)[1]
+    return smooth
 
 
-def _reach(lines: Floats, seen: Floats, x: FloatArray, y: FloatArray) -> tuple[float, float]:
-    """Where a staff's lines begin and end, in px: dark all along but for gaps."""
+def reach(lines: Floats, seen: Floats | None, x: FloatArray, y: FloatArray) -> tuple[float, float]:
+    """Where a staff's lines begin and end, in px: dark all along but for gaps.
+
+    Args:
+        lines: float32 [h, w], as `lines_of` gives.
+        seen: float32 [h, w], the model's certainty of middle lines, 0 to 1, where it has looked.
+        x, y: points of the middle line.
+    """
     along = np.arange(max(0.0, x[0] - _BEYOND_PX), min(lines.shape[1] - 1.0, x[-1] + _BEYOND_PX))
     darkness = _darkness(lines, along, x, y)
     least = _END_SHARE * float(np.percentile(darkness, 75))
-    if (darkness > least).mean() < _WHOLE_SHARE and seen.any():
+    if (darkness > least).mean() < _WHOLE_SHARE and seen is not None:
         rows = np.clip(np.round(_along(x, y, along)).astype(int), 0, lines.shape[0] - 1)
         darkness, least = seen[rows, np.round(along).astype(int)].astype(np.float64), _SURE
     smooth = cv2.blur(darkness.astype(np.float32)[None], (_END_WINDOW_PX, 1)).ravel()

@@ -22,7 +22,9 @@ from services.omr.contract import STAFF_SPACE_PX
 from services.omr.light import even_light
 from services.omr.page import FloatArray, PreparedPage
 from services.omr.scale import find_scale
+from services.omr.staves import reach
 from services.omr.tracks import Track, find_tracks, support
+from services.omr.upright import uprightness
 from services.omr.warp import Slopes, Surface, fit_surface
 
 Gray = NDArray[np.uint8]
@@ -39,6 +41,10 @@ _MOST_SIDE_PX: Final = 30_000
 _NEAR_PX: Final = 130.0
 #: A page whose combs are fewer is not bent.
 _LEAST_COMBS: Final = 6
+
+
+#: A page that did not lie on its side is turned over only if so much speaks against its being upright.
+_UPSIDE_DOWN: Final = -0.15
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +181,9 @@ def find_warp(even: Gray) -> Warp:
         for each in _BROKEN_ROUNDS if scale.broken else _ROUNDS:
             if not chain.bend(each):
                 break
+        # A page that lies on its side is as likely to lie on the one as on the other.
+        if chain.upright < (0.0 if scale.on_its_side else _UPSIDE_DOWN):
+            chain.turn_over()
     x, y = chain.grid()
     x = (x + 0.5) * (turned.shape[1] / small.shape[1]) - 0.5
     y = (y + 0.5) * (turned.shape[0] / small.shape[0]) - 0.5
@@ -194,6 +203,9 @@ class _Chain:
 
     def __init__(self, picture: Gray, tilt: float) -> None:
         self._picture = picture
+        self._turned_over = False
+        # How much speaks for the page being the right way up, from -1 to 1.
+        self.upright = 0.0
         self._bends: list[_Bend] = []
         height, width = picture.shape
         angle = np.arctan(tilt)
@@ -209,6 +221,8 @@ class _Chain:
         """Where the points of the straight page's grid lie in the picture."""
         columns, rows = self.width // GRID_PX + 2, self.height // GRID_PX + 2
         x, y = np.meshgrid(np.arange(columns) * float(GRID_PX), np.arange(rows) * float(GRID_PX))
+        if self._turned_over:
+            x, y = self.width - 1 - x, self.height - 1 - y
         for bend in reversed(self._bends):
             x, y = bend(x, y)
         points = (np.stack([x, y], -1) + self._corner) @ self._turn.T
@@ -225,8 +239,13 @@ class _Chain:
         tracks = find_tracks(combs, lines)
         if sum(track.x.size for track in tracks) < _LEAST_COMBS:
             return False
+        self.upright = uprightness(page, [(track, reach(lines, None, track.x, track.y)) for track in tracks])
         self._add(*_surfaces(tracks, (self.width, self.height), how.stiffness))
         return True
+
+    def turn_over(self) -> None:
+        """Turn the page by 180 degrees."""
+        self._turned_over = not self._turned_over
 
     def _add(self, across: Surface, down: Surface) -> None:
         """Bend the page, and make it as large as it then is."""

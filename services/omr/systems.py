@@ -107,7 +107,7 @@ def _grouped(joined: Sequence[float]) -> list[tuple[int, int]]:
     least = _PERHAPS_JOINED
     if _are_songs(sizes):
         usual, least = 3, _LOST_IN_SONGS
-    # What may or may not be joined is, if that makes a system such as others on the page; the likeliest first.
+    # The likeliest first, what may or may not be joined is, if the system is then like others on the page.
     for index in sorted(range(len(joined)), key=lambda index: -joined[index]):
         if least < joined[index] <= 0:
             tried = [*together[:index], True, *together[index + 1 :]]

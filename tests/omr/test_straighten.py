@@ -30,7 +30,8 @@ def drawn_page() -> Gray:
     for system in MIDDLES:
         for middle in system:
             for line in range(-2, 3):
-                cv2.line(page, (LEFT, middle + line * SPACE), (RIGHT, middle + line * SPACE), 0, 2)
+                cv2.line(page, (LEFT, middle + line * SPACE), (RIGHT, middle + line * SPACE), 0, 1)
+            cv2.ellipse(page, (LEFT + 25, middle), (10, 3 * SPACE), 0, 0, 360, 0, 5)  # a clef, or the like
             for x in range(LEFT + 60, RIGHT - 30, 46):
                 y = int(middle + random.integers(-5, 6) * SPACE / 2)
                 cv2.ellipse(page, (x, y), (9, 6), -20, 0, 360, 0, -1)
@@ -68,7 +69,7 @@ def bent(page: Gray, tilt: float, keystone: float, curl: float) -> tuple[Gray, F
     )
     points = np.empty((9, 50, 2))
     for index, middle in enumerate(np.ravel(MIDDLES)):
-        goal = np.stack([np.linspace(LEFT + 10, RIGHT - 10, 50), np.full(50, float(middle))], 1)
+        goal = np.stack([np.linspace(LEFT - 20, RIGHT + 20, 50), np.full(50, float(middle))], 1)
         found = goal.copy()
         for _ in range(30):
             moved = np.stack(to_page(found[:, 0], found[:, 1]), 1)
@@ -116,7 +117,9 @@ def test_the_staff_space_of_the_prepared_page_is_ten_px() -> None:
                 middle = staff.y_at(float(x))
                 reach = np.arange(8.5, 11.6, 0.1)
                 outer = [
-                    float(np.interp(middle + np.array([-2, 2]) * space, np.arange(column.size), column).mean())
+                    float(
+                        np.interp(middle + np.array([-2, 2]) * space, np.arange(column.size), column).mean()
+                    )
                     for space in reach
                 ]
                 assert reach[int(np.argmin(outer))] == pytest.approx(STAFF_SPACE_PX, rel=0.08)
@@ -136,11 +139,12 @@ def test_staves_of_a_system_begin_and_end_together_where_their_lines_do() -> Non
             assert ends[1, 0] == pytest.approx(RIGHT, abs=SPACE / 2)
 
 
-@pytest.mark.parametrize("turns", [1, 3])
-def test_a_page_on_its_side_is_turned(turns: int) -> None:
+@pytest.mark.parametrize(("turns", "upper_left"), [(1, (0, WIDTH)), (2, (WIDTH, HEIGHT)), (3, (HEIGHT, 0))])
+def test_a_turned_page_is_turned_back(turns: int, upper_left: tuple[int, int]) -> None:
     picture = np.ascontiguousarray(np.rot90(PAGE, turns))
     page = prepare(picture)
-    assert page.upload_size == (HEIGHT, WIDTH)
+    assert page.upload_size == picture.shape[::-1]
+    assert (page.upload_x[0, 0], page.upload_y[0, 0]) == pytest.approx(upper_left, abs=4 * SPACE)
     assert sum(staves_of(find_systems(page, None, ()))) == 9
 
 
