@@ -37,9 +37,9 @@ _VOTE_REACH_PX: Final = 80
 _VOTE_SPREAD_PX: Final = 3
 _ENOUGH_VOTES: Final = 2.0
 _VOTE_WEIGHT: Final = 0.75
-#: Where the model has looked, fewer than so many symbols make no staff; so many px of certainty are as good
+#: Where the model has looked, less than so many sure symbols make no staff; so many px of certainty are as good
 #: as a symbol, and a clef so near its left end, in px, is as good as several.
-_LEAST_VOTERS: Final = 5.5
+_LEAST_VOTERS: Final = 4.5
 _CERTAIN_PX: Final = 200
 _CLEF_PX: Final = 80
 _CLEF_VOTES: Final = 4
@@ -104,16 +104,18 @@ def _is_read(staff: Staff, seen: Floats, symbols: Sequence[Symbol]) -> bool:
     x = np.arange(staff.x[0], staff.x[-1])
     rows = np.clip(np.round(np.interp(x, staff.x, staff.y)).astype(int), 0, seen.shape[0] - 1)
     certainty = float(seen[rows, np.clip(x.astype(int), 0, seen.shape[1] - 1)].mean()) if x.size else 0.0
-    agreeing = _CLEF_VOTES * any(
+    clef = any(
         symbol.kind in CLEFS
         and abs(symbol.x - staff.x[0]) < _CLEF_PX
         and abs(symbol.y - staff.y_at(symbol.x)) < 2 * STAFF_SPACE_PX
         for symbol in symbols
-    ) + sum(
-        symbol.kind in _VOTERS
+    )
+    agreeing = _CLEF_VOTES * clef + sum(
+        symbol.confidence * symbol.position_confidence
+        for symbol in symbols
+        if symbol.kind in _VOTERS
         and staff.x[0] - STAFF_SPACE_PX < symbol.x < staff.x[-1] + STAFF_SPACE_PX
         and abs(staff.position_of(symbol.x, symbol.y) - symbol.position) <= 1
-        for symbol in symbols
     )
     return bool(agreeing + certainty * x.size / _CERTAIN_PX >= _LEAST_VOTERS)
 
