@@ -37,8 +37,8 @@ _VOTE_REACH_PX: Final = 80
 _VOTE_SPREAD_PX: Final = 3
 _ENOUGH_VOTES: Final = 2.0
 _VOTE_WEIGHT: Final = 0.75
-#: Where the model has looked, less than so many sure symbols make no staff; so many px of certainty are as good
-#: as a symbol, and a clef so near its left end, in px, is as good as several.
+#: Where the model has looked, less than so many sure symbols make no staff; so many px of certainty are as
+#: good as a symbol, and a clef so near its left end, in px, is as good as several.
 _LEAST_VOTERS: Final = 4.5
 _CERTAIN_PX: Final = 200
 _CLEF_PX: Final = 80
@@ -104,11 +104,15 @@ def _is_read(staff: Staff, seen: Floats, symbols: Sequence[Symbol]) -> bool:
     x = np.arange(staff.x[0], staff.x[-1])
     rows = np.clip(np.round(np.interp(x, staff.x, staff.y)).astype(int), 0, seen.shape[0] - 1)
     certainty = float(seen[rows, np.clip(x.astype(int), 0, seen.shape[1] - 1)].mean()) if x.size else 0.0
-    clef = any(
-        symbol.kind in CLEFS
-        and abs(symbol.x - staff.x[0]) < _CLEF_PX
-        and abs(symbol.y - staff.y_at(symbol.x)) < 2 * STAFF_SPACE_PX
-        for symbol in symbols
+    clef = max(
+        (
+            symbol.confidence
+            for symbol in symbols
+            if symbol.kind in CLEFS
+            and abs(symbol.x - staff.x[0]) < _CLEF_PX
+            and abs(symbol.y - staff.y_at(symbol.x)) < 2 * STAFF_SPACE_PX
+        ),
+        default=0.0,
     )
     agreeing = _CLEF_VOTES * clef + sum(
         symbol.confidence * symbol.position_confidence
