@@ -28,7 +28,7 @@ from services.omr.overlay import overlay_png
 from services.omr.palette import ColourBy
 from services.omr.steps import TileModel, made_ready, recognised
 from services.omr.symbols import least_scores
-from services.omr.uploads import PageLimits, PagePicture, find_pages, read_page
+from services.omr.uploads import PageLimits, PagePicture, find_pages, read_colours, read_page
 from services.runtime.cards import read_card
 from services.triton.environment import REPOSITORY_ROOT
 
@@ -120,17 +120,13 @@ class LocalReader:
     def __call__(self, files: Sequence[Path]) -> Answer:
         """Read the pages of one work."""
         start = time.perf_counter()
-        pictures, pages = [], []
-        for place in find_pages(files, PageLimits()):
-            picture = read_page(place)
-            pictures.append(picture)
-            pages.append(self.look(picture))
-        recognition = assemble(pages)
+        places = find_pages(files, PageLimits())
+        recognition = assemble([self.look(read_page(place)) for place in places])
         musicxml = write_musicxml(recognition.score) if recognition.score else None
         seconds = time.perf_counter() - start
         overlays = [
-            overlay_png(picture.image, recognition, index, ColourBy.PITCH)
-            for index, picture in enumerate(pictures)
+            overlay_png(read_colours(place), recognition, index, ColourBy.PITCH)
+            for index, place in enumerate(places)
         ]
         return Answer(musicxml, _figures(recognition, overlays), seconds)
 

@@ -5,6 +5,7 @@ confidence; every other symbol in a thin box; what the colours mean in a strip b
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Final
 
 import cv2
@@ -39,34 +40,42 @@ _PNG: Final = (
 
 
 def overlay_png(
-    image: NDArray[np.uint8], recognition: Recognition, page: int, colour_by: ColourBy = ColourBy.PITCH
+    picture: NDArray[np.uint8], recognition: Recognition, page: int, colour_by: ColourBy = ColourBy.PITCH
 ) -> bytes:
-    """The coloured page as a PNG, below it a strip with the legend; coordinates stay those of the upload.
+    """The coloured page as a PNG, below it a strip with the legend.
 
     Args:
-        image: uint8 [height, width], the page as uploaded.
+        picture: uint8 [height, width, 3], red, green, blue: the page as uploaded, or a smaller picture of it.
         recognition: what was found.
         page: index of the page in `recognition.pages`.
         colour_by: what the colours tell.
     """
-    encoded, buffer = cv2.imencode(".png", draw_overlay(image, recognition, page, colour_by), _PNG)
+    encoded, buffer = cv2.imencode(".png", draw_overlay(picture, recognition, page, colour_by), _PNG)
     if not encoded:
         raise RuntimeError("OpenCV could not write a PNG.")
     return buffer.tobytes()
 
 
 def draw_overlay(
-    image: NDArray[np.uint8], recognition: Recognition, page: int, colour_by: ColourBy = ColourBy.PITCH
+    picture: NDArray[np.uint8], recognition: Recognition, page: int, colour_by: ColourBy = ColourBy.PITCH
 ) -> NDArray[np.uint8]:
     """The coloured page, uint8 [height + legend, width, 3], blue, green, red; arguments of `overlay_png`."""
     notes = [note for note in recognition.notes if note.page == page]
     palette, indices = _coloured(recognition, notes, colour_by)
-    drawn = np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR), np.uint8)
+    drawn = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), np.uint8)
+    grey = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8)
     heads = {note.symbol for note in notes}
-    symbols = recognition.pages[page].symbols
-    _draw_boxes(drawn, [symbol for index, symbol in enumerate(symbols) if index not in heads])
-    _draw_marks(drawn, image, [note.box for note in notes], indices, palette)
-    return np.concatenate((drawn, _legend(image.shape[1], palette, set(indices))))
+    found = recognition.pages[page]
+    others = [symbol for index, symbol in enumerate(found.symbols) if index not in heads]
+    scale = picture.shape[1] / found.size[0], picture.shape[0] / found.size[1]
+    _draw_boxes(drawn, [replace(symbol, box=_scaled(symbol.box, scale)) for symbol in others])
+    _draw_marks(drawn, grey, [_scaled(note.box, scale) for note in notes], indices, palette)
+    return np.concatenate((drawn, _legend(picture.shape[1], palette, set(indices))))
+
+
+def _scaled(box: Box, scale: tuple[float, float]) -> Box:
+    across, down = scale
+    return Box(box.x * across, box.y * down, box.width * across, box.height * down)
 
 
 def _coloured(
@@ -103,7 +112,7 @@ def _draw_boxes(drawn: NDArray[np.uint8], symbols: Iterable[FoundSymbol]) -> Non
 
 def _draw_marks(
     drawn: NDArray[np.uint8],
-    image: NDArray[np.uint8],
+    grey: NDArray[np.uint8],
     boxes: Sequence[Box],
     indices: Sequence[int],
     palette: Palette,
@@ -113,16 +122,16 @@ def _draw_marks(
     The marks are first drawn into a layer of colour numbers, so that the page is coloured in one look-up and
     marks that overlap do not darken one another.
     """
-    layer = np.zeros(image.shape, np.uint16)
+    layer = np.zeros(grey.shape, np.uint16)
     for box, index in zip(boxes, indices, strict=True):
         margin = _MARGIN_HEADS * box.height
         centre = round(box.x + box.width / 2), round(box.y + box.height / 2)
         axes = max(1, round(box.width / 2 + margin)), max(1, round(box.height / 2 + margin))
         cv2.ellipse(layer, centre, axes, 0, 0, 360, index + 1, cv2.FILLED)
     inside = np.nonzero(layer)
-    grey = np.linspace(0, 1, 256)[None, :, None]
-    shades = palette.inks[:, None, :] * (1 - grey) + palette.tints[:, None, :] * grey
-    drawn[inside] = np.round(shades).astype(np.uint8)[layer[inside] - 1, image[inside]]
+    light = np.linspace(0, 1, 256)[None, :, None]
+    shades = palette.inks[:, None, :] * (1 - light) + palette.tints[:, None, :] * light
+    drawn[inside] = np.round(shades).astype(np.uint8)[layer[inside] - 1, grey[inside]]
 
 
 def _legend(width: int, palette: Palette, used: set[int]) -> NDArray[np.uint8]:

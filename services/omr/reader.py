@@ -24,7 +24,7 @@ from services.omr.overlay import overlay_png
 from services.omr.palette import ColourBy
 from services.omr.restore import restore
 from services.omr.steps import made_ready, recognised
-from services.omr.uploads import PageLimits, PagePlace, find_pages, read_page
+from services.omr.uploads import PageLimits, PagePlace, find_pages, read_colours, read_page
 from services.runtime.processes import Processes
 from services.runtime.work import in_thread, timed
 
@@ -174,9 +174,7 @@ class Reader:
         self, recognition: Recognition, colour_by: ColourBy, numbered: tuple[int, PagePlace]
     ) -> bytes:
         index, place = numbered
-        return await self._in_thread(
-            lambda: overlay_png(read_page(place).image, recognition, index, colour_by)
-        )
+        return await self._in_thread(lambda: overlay_png(read_colours(place), recognition, index, colour_by))
 
     async def _restored(self, place: PagePlace) -> bytes:
         return await self._in_thread(lambda: restore(read_page(place).image))

@@ -53,7 +53,7 @@ def recognition(*notes: FoundNote) -> Recognition:
 
 @pytest.fixture
 def page() -> np.ndarray:
-    image = np.full((600, 900), 255, np.uint8)
+    image = np.full((600, 900, 3), 255, np.uint8)
     image[200:220, 100:124] = 0
     image[180:185, :] = 0
     return image
@@ -72,7 +72,21 @@ def test_far_from_symbols_the_page_stays_as_it_was(page: np.ndarray) -> None:
     drawn = draw_overlay(page, recognition(note()), 0)
     assert drawn.shape[0] > page.shape[0]
     assert drawn.shape[1:] == (900, 3)
-    np.testing.assert_array_equal(drawn[:600, 200:], np.repeat(page[:, 200:, None], 3, 2))
+    np.testing.assert_array_equal(drawn[:600, 200:], page[:, 200:])
+
+
+def test_the_page_keeps_its_colours(page: np.ndarray) -> None:
+    page[:, 200:] = (250, 220, 150)
+    drawn = draw_overlay(page, recognition(note()), 0)
+    np.testing.assert_array_equal(drawn[300, 300], (150, 220, 250))
+
+
+def test_a_smaller_picture_is_marked_in_the_same_places(page: np.ndarray) -> None:
+    small = np.ascontiguousarray(page[::2, ::3])
+    drawn = draw_overlay(small, recognition(note("D")), 0)
+    palette = pitch_palette()
+    np.testing.assert_array_equal(drawn[105, 37], palette.inks[fifths_index(62)])
+    assert (drawn[74, 10] < 255).any()
 
 
 def test_a_box_goes_around_a_clef_and_never_hides_ink(page: np.ndarray) -> None:
