@@ -63,6 +63,7 @@ WITHOUT_STAVES: dict[str, Callable[[], bytes]] = {
     "blank page": lambda: encoded(np.full((1754, 1240), 255, np.uint8), "PNG"),
     "black page": lambda: encoded(np.zeros((1754, 1240), np.uint8), "PNG"),
     "page of text": page_of_text,
+    "noise": lambda: encoded(NOISE, "PNG"),
     "one pixel": lambda: encoded(np.zeros((1, 1), np.uint8), "PNG"),
     "one row": lambda: encoded(np.zeros((1, 5000), np.uint8), "PNG"),
     "blank PDF": lambda: pdf_of([b""]),

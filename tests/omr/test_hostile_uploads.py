@@ -132,8 +132,9 @@ from services.omr.uploads import PageLimits, find_pages, read_colours, read_page
 (place,) = find_pages([Path(sys.argv[1])], PageLimits())
 read_page(place)
 read_colours(place)
-processes = resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN
-print(max(resource.getrusage(each).ru_maxrss for each in processes) >> 10)
+# Not getrusage: its figure for this process may still be that of the process that started it.
+own = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+print(max(int(own.split()[1]), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) >> 10)
 """
 
 
