@@ -1,8 +1,11 @@
 """Symbols reread in the light of their staff: what goes to the `context` model, and what comes of its answer.
 
 The candidates of each staff, in reading order, go to the model as one sequence (or as several that overlap,
-on a long staff). What it judges to be no symbol is dropped; the rest take its class, value, dots, stem,
-tuplet, voice and ties. Symbols on no staff, such as braces, stay as they are.
+on a long staff). It is the second look: what the detector was unsure of and the staff speaks against is
+dropped, and heads and rests are told their voice. The model also answers with classes, values and ties of its
+own; those of the detector are kept, since the search over rhythm reads real scans better with them
+(docs/models-pages.md).
+Symbols on no staff, such as braces, stay as they are.
 """
 
 from __future__ import annotations
@@ -18,10 +21,12 @@ from services.omr import contract
 from services.omr.assembly.placing import StaffSymbol, place_symbols
 from services.omr.assembly.recognition import RecognisedPage
 from services.omr.page import Symbol
-from services.omr.vocabulary import CLASS_INDEX, CLASSES
+from services.omr.vocabulary import CLASS_INDEX
 
-#: A candidate stays that the model takes for a symbol with at least this probability.
-_LEAST_KEEP: Final = 0.5
+#: A candidate is dropped that the detector sees with less confidence than this ...
+_SURE: Final = 0.6
+#: ... and that its staff makes a symbol with less probability than this.
+_LEAST_KEEP: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,26 +84,15 @@ def reread(
                 best[index] = value
     judged = ((symbol, best.get(index)) for index, symbol in enumerate(symbols))
     return tuple(
-        symbol if value is None else _taken(symbol, value)
+        symbol if value is None else replace(symbol, voice=_voice(value))
         for symbol, value in judged
-        if value is None or value[contract.KEEP] >= _LEAST_KEEP
+        if value is None or symbol.confidence >= _SURE or value[contract.KEEP] >= _LEAST_KEEP
     )
 
 
-def _taken(symbol: Symbol, value: list[float]) -> Symbol:
-    return replace(
-        symbol,
-        kind=CLASSES[int(value[contract.NEW_CLASS])],
-        confidence=value[contract.KEEP],
-        durations=tuple(value[contract.NEW_DURATION]),
-        dots=tuple(value[contract.NEW_DOTS]),
-        stem=tuple(value[contract.NEW_STEM]),
-        tuplet=tuple(value[contract.NEW_TUPLET]),
-        voice=(value[contract.VOICE][0], value[contract.VOICE][1], value[contract.VOICE][2]),
-        grace=value[contract.NEW_GRACE],
-        tied_back=value[contract.NEW_TIED_BACK],
-        tied_on=value[contract.NEW_TIED_ON],
-    )
+def _voice(value: list[float]) -> tuple[float, float, float]:
+    alone, upper, lower = value[contract.VOICE]
+    return alone, upper, lower
 
 
 def _rows(line: Sequence[StaffSymbol], left: float) -> NDArray[np.float32]:

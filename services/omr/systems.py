@@ -29,7 +29,9 @@ _JOINED: Final = 0.8
 _JOINED_LEFT: Final = 0.4
 #: Where so little speaks against joining, it is done if it makes a system like others on the page.
 _PERHAPS_JOINED: Final = -0.4
-#: The same where single staves and pairs take turns down the page, as songs do.
+#: Where so little speaks for joining, it is not done if the page's other systems are like its two parts.
+_HARDLY_JOINED: Final = 0.3
+#: The same as `_PERHAPS_JOINED` where single staves and pairs take turns down the page, as songs do.
 _LOST_IN_SONGS: Final = -1.0
 #: Barlines that stand above one another differ by at most so many px.
 _ABOVE_PX: Final = 5.0
@@ -101,7 +103,7 @@ def find_systems(
 
 def _grouped(joined: Sequence[float]) -> list[tuple[int, int]]:
     """First and last staff of each system, given how much speaks for joining each staff to the next."""
-    together = [each > 0 for each in joined]
+    together = _parted([each > 0 for each in joined], joined)
     sizes = [last - first + 1 for first, last in _runs(together)]
     usual = max(sizes)
     least = _PERHAPS_JOINED
@@ -115,6 +117,19 @@ def _grouped(joined: Sequence[float]) -> list[tuple[int, int]]:
             if size <= usual:
                 together = tried
     return _runs(together)
+
+
+def _parted(together: list[bool], joined: Sequence[float]) -> list[bool]:
+    """Take apart what is hardly joined, if both parts are then like most systems of the page."""
+    sizes = [last - first + 1 for first, last in _runs(together)]
+    usual = max(set(sizes), key=sizes.count)
+    if 2 * sizes.count(usual) <= len(sizes):
+        return together
+    for first, last in _runs(together):
+        middle = first + usual - 1
+        if last - first + 1 == 2 * usual and joined[middle] < _HARDLY_JOINED:
+            together = [*together[:middle], False, *together[middle + 1 :]]
+    return together
 
 
 def _are_songs(sizes: Sequence[int]) -> bool:

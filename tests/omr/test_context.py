@@ -11,7 +11,7 @@ from services.omr import contract
 from services.omr.assembly.recognition import RecognisedPage
 from services.omr.context import reread, windows_of
 from services.omr.page import PreparedPage, Staff, Symbol, System
-from services.omr.vocabulary import CLASS_INDEX, SymbolClass
+from services.omr.vocabulary import SymbolClass
 
 ALIKE = (math.log(1 / 3),) * 3
 STAVES_Y = (100.0, 200.0)
@@ -82,38 +82,32 @@ def test_every_candidate_of_a_long_staff_is_read_once(count: int) -> None:
     assert reread(symbols, windows, keeping(tensors)) != ()
 
 
-def test_what_is_no_symbol_is_dropped_and_the_rest_take_what_was_read() -> None:
-    symbols = [symbol(100, 100), symbol(200, 100)]
+def test_what_detector_and_staff_both_doubt_is_dropped_and_the_rest_are_told_their_voice() -> None:
+    symbols = [symbol(100, 100, confidence=0.5), symbol(200, 100, confidence=0.5), symbol(300, 100)]
     windows, tensors = windows_of(page_of(symbols))
     readings = keeping(tensors)
-    readings[0, 0, contract.KEEP] = 0.2
-    readings[0, 1, contract.NEW_CLASS] = CLASS_INDEX[SymbolClass.NOTEHEAD_HALF]
-    readings[0, 1, contract.NEW_DURATION] = [-9, -0.1, -9, -9, -9, -9, -9]
+    readings[0, [0, 2], contract.KEEP] = 0.1
     readings[0, 1, contract.VOICE] = [-5, -0.1, -5]
-    readings[0, 1, contract.NEW_TIED_ON] = 0.75
-    (kept,) = reread(symbols, windows, readings)
-    assert (kept.x, kept.kind) == (200, SymbolClass.NOTEHEAD_HALF)
-    assert np.argmax(kept.durations) == 1
-    assert np.argmax(kept.voice) == 1
-    assert kept.tied_on == pytest.approx(0.75)
-    assert kept.confidence == pytest.approx(0.8)
+    doubted_by_none, sure = reread(symbols, windows, readings)
+    assert (doubted_by_none.x, sure.x) == (200, 300)
+    assert np.argmax(doubted_by_none.voice) == 1
+    assert doubted_by_none.durations == symbols[1].durations
 
 
 def test_symbols_on_no_staff_stay_as_they_are() -> None:
-    lonely = symbol(100, 2000)
-    windows, tensors = windows_of(page_of([lonely, symbol(100, 100)]))
+    lonely = symbol(100, 2000, confidence=0.3)
+    windows, tensors = windows_of(page_of([lonely, symbol(100, 100, confidence=0.3)]))
     readings = keeping(tensors)
     readings[..., contract.KEEP] = 0.0
-    assert reread([lonely, symbol(100, 100)], windows, readings) == (lonely,)
+    assert reread([lonely, symbol(100, 100, confidence=0.3)], windows, readings) == (lonely,)
 
 
-def test_a_barline_on_several_staves_is_what_the_surest_of_them_says() -> None:
-    bar = symbol(500, 150, SymbolClass.BARLINE_SINGLE, height=140.0)
-    page = page_of([bar])
-    windows, tensors = windows_of(page)
+def test_a_barline_on_several_staves_stays_if_one_of_them_wants_it() -> None:
+    bar = symbol(500, 150, SymbolClass.BARLINE_SINGLE, height=140.0, confidence=0.4)
+    windows, tensors = windows_of(page_of([bar]))
     assert [window.symbols for window in windows] == [(0,), (0,)]
     readings = keeping(tensors)
-    readings[0, 0, contract.KEEP] = 0.3
-    readings[1, 0, contract.NEW_CLASS] = CLASS_INDEX[SymbolClass.BARLINE_FINAL]
-    (kept,) = reread([bar], windows, readings)
-    assert kept.kind is SymbolClass.BARLINE_FINAL
+    readings[0, 0, contract.KEEP] = 0.1
+    assert len(reread([bar], windows, readings)) == 1
+    readings[1, 0, contract.KEEP] = 0.1
+    assert reread([bar], windows, readings) == ()

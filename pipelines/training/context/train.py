@@ -10,9 +10,10 @@ import argparse
 import json
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from random import Random
+from typing import Final
 
 import numpy as np
 import torch
@@ -23,6 +24,9 @@ from pipelines.cache import cache_folder
 from pipelines.training.context.matching import TARGETS
 from pipelines.training.context.network import CHOICES, FLAGS, ContextNetwork
 from services.omr import contract
+
+#: Padded candidates that a window of a batch ends with at least; after so many an LSTM's state stands still.
+_PADDING: Final = 32
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ class Recipe:
 
     seed: int = 1
     batch: int = 24
-    passes: int = 8
+    passes: int = 6
     learning_rate: float = 2e-3
     warm_up: int = 50
     noise: float = 0.3
@@ -72,6 +76,19 @@ class Staves:
                 candidates.append(page["candidates"].astype(np.float32))
                 targets.append(page["targets"])
         return cls(torch.from_numpy(np.concatenate(candidates)), torch.from_numpy(np.concatenate(targets)))
+
+    def lengths(self) -> np.ndarray:
+        """How many candidates each window holds."""
+        return self.candidates[..., contract.PRESENT].sum(1).long().numpy()
+
+
+def batches(lengths: np.ndarray, recipe: Recipe) -> Iterator[np.ndarray]:
+    """Indices of the windows of each step: every window once a pass, with others of about its length."""
+    random = np.random.default_rng(recipe.seed)
+    for _ in range(recipe.passes):
+        order = np.argsort(lengths * random.uniform(0.8, 1.25, len(lengths)))
+        whole = order[: len(order) // recipe.batch * recipe.batch].reshape(-1, recipe.batch)
+        yield from random.permutation(whole)
 
 
 def target(targets: Tensor, name: str) -> Tensor:
@@ -118,6 +135,8 @@ def validate(network: ContextNetwork, staves: Staves) -> dict[str, tuple[float, 
         for name, where, _ in (("kind", None, 0), *CHOICES):
             asked = target(targets, name)
             of = asked >= 0
+            if not of.any():
+                continue
             if name == "voice":
                 before = torch.zeros_like(asked)
             else:
@@ -128,6 +147,8 @@ def validate(network: ContextNetwork, staves: Staves) -> dict[str, tuple[float, 
         for name, field in FLAGS:
             asked = target(targets, name)
             of = asked >= 0
+            if not of.any():
+                continue
             said = candidates[..., field][of] > 0.5
             _count(right, name, said == asked[of].bool(), (answers[name][of] > 0) == asked[of].bool())
     return {name: (before / count, after / count) for name, (before, after, count) in right.items()}
@@ -142,18 +163,19 @@ def _count(right: dict[str, list[float]], name: str, before: Tensor, after: Tens
 def train(recipe: Recipe, folder: Path, train_on: Staves, validate_on: Staves) -> ContextNetwork:
     """Train to the end of the recipe."""
     torch.manual_seed(recipe.seed)
-    random = Random(recipe.seed)
     network = ContextNetwork()
     optimiser = torch.optim.AdamW(
         network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay
     )
-    steps = recipe.passes * (len(train_on.candidates) // recipe.batch)
+    plan = list(batches(train_on.lengths(), recipe))
+    steps = len(plan)
     step = _resume(folder, network, optimiser)
     began, recent = time.monotonic(), []
     while step < steps:
-        chosen = torch.tensor(random.sample(range(len(train_on.candidates)), recipe.batch))
+        chosen = torch.from_numpy(plan[step])
         candidates, targets = train_on.candidates[chosen], train_on.targets[chosen]
-        longest = int(candidates[..., contract.PRESENT].sum(1).max())
+        # Padding behind the end, as in serving: the backward LSTM comes through it first.
+        longest = min(int(train_on.lengths()[plan[step]].max()) + _PADDING, contract.SEQUENCE)
         for group in optimiser.param_groups:
             group["lr"] = recipe.rate_at(step, steps)
         network.train()
