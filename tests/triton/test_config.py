@@ -9,12 +9,12 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as mc
 
 from services.amt.contract import PIANO
-from services.omr.contract import SYMBOLS
+from services.omr.contract import CONTEXT, SYMBOLS
 from services.runtime.contract import ModelContract
 from services.triton.environment import REPOSITORY_ROOT
 
 MODELS = REPOSITORY_ROOT / "model_repository"
-CONTRACTS = {contract.model: contract for contract in (PIANO, SYMBOLS)}
+CONTRACTS = {contract.model: contract for contract in (PIANO, SYMBOLS, CONTEXT)}
 
 
 def load(model: str) -> mc.ModelConfig:
