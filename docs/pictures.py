@@ -1,6 +1,7 @@
-"""Draws the README's picture, from the demo's recording: `make pictures`.
+"""Draws the README's pictures, from the demo's recording and page: `make pictures`.
 
-On top the notes that were heard, below them the page that was engraved from these.
+Of the recording on top the notes that were heard, below them the page that was engraved from these; the page
+with its notes coloured by pitch.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+import cv2
+import numpy as np
 import typst
 
 from services.client import Copyist, Transcription
@@ -15,6 +18,10 @@ from services.local.stack import LocalStack
 
 SAMPLE = Path("services/client/samples/demo.flac")
 OUT = Path("docs/images/demo.png")
+PAGE_SAMPLE = Path("services/client/samples/demo-page.png")
+PAGE_OUT = Path("docs/images/page.jpg")
+#: What is shown of the page: the upper part of it, this wide.
+PAGE_PART, PAGE_WIDTH_PX = 0.56, 1000
 #: Of the roll, in SVG units; a second is this wide, a semitone this high.
 SECOND, SEMITONE = 24.0, 5.0
 INK, HANDS = "#222222", ("#1f77b4", "#d95f02")
@@ -49,10 +56,24 @@ def piano_roll(heard: Transcription) -> str:
     )
 
 
+def upper_part(overlay: bytes) -> bytes:
+    """The upper part of a coloured page, reduced: PNG to JPEG."""
+    page = cv2.imdecode(np.frombuffer(overlay, np.uint8), cv2.IMREAD_COLOR)
+    part = page[: round(PAGE_PART * len(page))]
+    scale = PAGE_WIDTH_PX / part.shape[1]
+    reduced = cv2.resize(part, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    return cv2.imencode(".jpg", reduced)[1].tobytes()
+
+
 def main() -> None:
-    """Transcribe the sample and draw it."""
-    with LocalStack(report=print) as stack, Copyist(stack.http_url) as copyist:
+    """Have the samples transcribed and read, and draw what comes of them."""
+    with (
+        LocalStack(report=print) as stack,
+        Copyist(stack.http_url, pages_url=stack.omr_http_url) as copyist,
+    ):
         heard = copyist.transcribe(SAMPLE, formats=["svg"])
+        seen = copyist.recognize(PAGE_SAMPLE, formats=["overlay"])
+    PAGE_OUT.write_bytes(upper_part(seen.file("overlay").content))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "roll.svg").write_text(piano_roll(heard))
