@@ -32,7 +32,6 @@ _END_BOX: Final = 0.8 * _SPACE  # of the end of a tie or slur
 _THICK: Final = 60.0
 
 _HEADS_AND_RESTS: Final = HEADS | RESTS
-_WITH_POSITION: Final = HEADS | {S.SHARP, S.FLAT, S.NATURAL, S.DOUBLE_SHARP, S.DOUBLE_FLAT}
 
 
 def _class_of(element: etree._Element) -> str:

@@ -53,7 +53,6 @@ THICKNESSES = (
     (0, 0, 1, 2, 1),
 )
 
-TEMPI = ("Allegro", "Andante", "Allegro ma non troppo", "Tempo di Marcia", "Presto", "Adagio cantabile")
 TITLES = ("Sonate", "Sonata No. 12", "Rag-time two-step", "Prélude", "Etüde", "Menuett und Trio", "Andantino",
           "Impromptu", "Marche", "Walzer", "II.", "Rondo", "18 kleine Stücke", "")  # fmt: skip
 COMPOSERS = ("A. Meyer", "J. B. Anders, Op. 5", "Komp. 1786", "von CLARA WEISS", "")

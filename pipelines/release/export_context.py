@@ -10,11 +10,10 @@ import onnx
 import onnxruntime
 import torch
 
+from pipelines.release.record import LARGEST_FILE_BYTES, OPSET
 from pipelines.training.context.network import ContextExport, ContextNetwork
 from services.omr import contract
 
-OPSET = 17
-LARGEST_FILE_BYTES = 16 * 2**20
 #: Probabilities and log-probabilities may differ by so much between torch and ONNX Runtime.
 TOLERANCE = 1e-3
 

@@ -16,11 +16,9 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
+from pipelines.release.record import LARGEST_FILE_BYTES, OPSET
 from pipelines.training.piano.network import NetworkSize, PianoNetwork
 from services.amt.contract import CHUNK_SAMPLES, PIANO
-
-OPSET = 17
-LARGEST_FILE_BYTES = 16 * 2**20
 
 
 class Served(nn.Module):

@@ -17,12 +17,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from pipelines.release.record import LARGEST_FILE_BYTES, OPSET
 from pipelines.training.symbols.network import SymbolsNetwork
 from pipelines.training.symbols.served import served
 from services.omr.contract import SCORE, SYMBOLS, TILE_PX
 
-OPSET = 17
-LARGEST_FILE_BYTES = 16 * 2**20
 #: Largest difference allowed in a candidate's field: float sums in another order, in px, shares and logs.
 _TOLERANCE = 5e-3
 #: Peaks below this are noise, and may come in another order or not at all.

@@ -12,7 +12,6 @@ from typing import Final
 from services.amt import answer
 from services.amt.backend import Backend
 from services.amt.options import OPTION_NAMES, Options
-from services.errors import UnknownOptionError
 from services.music.export import Format
 from services.runtime.inference import Recognised
 
@@ -48,10 +47,6 @@ class AudioRecogniser:
         request_id: str,
     ) -> Recognised:
         """Transcribe a recording."""
-        if "formats" in options:
-            raise UnknownOptionError(
-                "There is no option 'formats' over gRPC.", remedy="Ask for the formats as outputs by name."
-            )
         formats = ",".join(name for name in outputs if name in set(Format))
         parsed = Options.parse({**options, "formats": formats})
         transcription = await self._backend.transcriber.transcribe(io.BytesIO(files[0]), parsed)

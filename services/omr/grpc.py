@@ -9,7 +9,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from services.errors import UnknownOptionError
 from services.omr import answer
 from services.omr.backend import Backend
 from services.omr.document import write_notes
@@ -51,10 +50,6 @@ class PageRecogniser:
         request_id: str,
     ) -> Recognised:
         """Recognise pages."""
-        if "formats" in options:
-            raise UnknownOptionError(
-                "There is no option 'formats' over gRPC.", remedy="Ask for the formats as outputs by name."
-            )
         formats = ",".join(name for name in outputs if name in _FILES)
         parsed = Options.parse({**options, "formats": formats})
         reading = await self._backend.reader.read([io.BytesIO(content) for content in files], parsed)

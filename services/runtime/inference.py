@@ -17,7 +17,14 @@ import grpc
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceServicer
 
-from services.errors import CopyistError, InputError, ModelUnavailableError, OverloadedError, TooLargeError
+from services.errors import (
+    CopyistError,
+    InputError,
+    ModelUnavailableError,
+    OverloadedError,
+    TooLargeError,
+    UnknownOptionError,
+)
 from services.runtime import metrics, problems, tensors
 from services.runtime.request_ids import request_id_from
 
@@ -116,6 +123,7 @@ class InferenceService(GRPCInferenceServiceServicer):  # type: ignore[misc]
             await self._check_version(request.model_version)
             files, options = self._inputs(request)
             wanted = self._wanted(request)
+            _check_options(options)
             recognised = await self._recogniser.recognise(files, options, wanted, call.request_id)
             answer = pb.ModelInferResponse(
                 model_name=self._recogniser.name, model_version=recognised.version, id=request.id
@@ -183,6 +191,13 @@ class InferenceService(GRPCInferenceServiceServicer):  # type: ignore[misc]
                     remedy=f"The outputs are: {', '.join(self._recogniser.outputs)}.",
                 )
         return wanted or self._recogniser.default_outputs
+
+
+def _check_options(options: Mapping[str, str]) -> None:
+    if "formats" in options:
+        raise UnknownOptionError(
+            "There is no option 'formats' over gRPC.", remedy="Ask for the formats as outputs by name."
+        )
 
 
 class _Call:

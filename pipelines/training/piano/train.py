@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import csv
 import json
 import time
 from dataclasses import asdict
@@ -23,8 +22,8 @@ from torch.utils.data import DataLoader
 from pipelines.cache import cache_folder
 from pipelines.evaluation.note_measures import NoteScores, as_rows, mean_scores, score_notes
 from pipelines.performing import pianos, pieces
+from pipelines.training.curves import LOSSES, VALIDATION, append_row, draw_curves
 from pipelines.training.piano.clips import Clips, validation_clips
-from pipelines.training.piano.curves import draw_curves
 from pipelines.training.piano.losses import losses, total
 from pipelines.training.piano.network import NetworkSize, PianoNetwork
 from pipelines.training.piano.recipe import Recipe
@@ -110,16 +109,19 @@ class Trainer:
             f"step {self.step}  {heard_h:.2f} h heard  {pace:.2f} s/step  {left_min:.0f} min left  {named}",
             flush=True,
         )
-        _append(
-            self.folder / "losses.csv", {"step": self.step, **dict(zip(HEADS, heads.tolist(), strict=True))}
-        )
+        append_row(self.folder / LOSSES, {"step": self.step, **dict(zip(HEADS, heads.tolist(), strict=True))})
 
     def _validate(self) -> None:
         scores = mean_scores(list(validate(self.average, self.device)))
         row = {"step": self.step, **{k: round(v, 4) for k, v in asdict(scores).items()}}
-        _append(self.folder / "validation.csv", row)
+        append_row(self.folder / VALIDATION, row)
         print("held-out pianos  " + "  ".join(f"{k} {v}" for k, v in row.items()), flush=True)
-        draw_curves(self.folder)
+        draw_curves(
+            self.folder,
+            HEADS,
+            ("onset_f1", "offset_f1", "frame_f1", "velocity"),
+            "held-out pianos",
+        )
 
     def _save(self) -> None:
         state = {
@@ -157,15 +159,6 @@ def validate(network: PianoNetwork, device: torch.device) -> list[NoteScores]:
         score_notes(truth.astype(float), as_rows(find_notes(posteriors(network, audio, device))))
         for audio, truth in validation_clips()
     ]
-
-
-def _append(path: Path, row: dict[str, float]) -> None:
-    fresh = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, list(row))
-        if fresh:
-            writer.writeheader()
-        writer.writerow(row)
 
 
 def main() -> None:

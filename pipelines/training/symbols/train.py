@@ -8,7 +8,6 @@ curves (`curves.png`) as it goes. The loop is torch's; network and losses are Ke
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import time
 from dataclasses import asdict
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from pipelines.cache import cache_folder
-from pipelines.training.symbols.curves import draw_curves
+from pipelines.training.curves import LOSSES, VALIDATION, append_row, draw_curves
 from pipelines.training.symbols.losses import WEIGHTS, losses, total
 from pipelines.training.symbols.network import SymbolsNetwork, by_cell
 from pipelines.training.symbols.recipe import Recipe
@@ -118,7 +117,7 @@ class Trainer:
         left_min = (self.recipe.steps - self.step) * pace / 60
         named = "  ".join(f"{name} {loss:.3f}" for name, loss in means.items())
         print(f"step {self.step}  {pace:.3f} s/step  {left_min:.0f} min left  {named}", flush=True)
-        _append(self.folder / "losses.csv", {"step": self.step, **means})
+        append_row(self.folder / LOSSES, {"step": self.step, **means})
 
     def _validate(self) -> None:
         if not self._tiles:
@@ -126,10 +125,15 @@ class Trainer:
         scores = asdict(validate(reader_of(self.average), self._tiles))
         by_class = scores.pop("by_class")
         row = {"step": self.step, **{name: round(score, 4) for name, score in scores.items()}}
-        _append(self.folder / "validation.csv", row)
+        append_row(self.folder / VALIDATION, row)
         print("other scores  " + "  ".join(f"{name} {score}" for name, score in row.items()), flush=True)
         print(json.dumps(dict(sorted(by_class.items(), key=lambda each: each[1]))), flush=True)
-        draw_curves(self.folder)
+        draw_curves(
+            self.folder,
+            WEIGHTS,
+            ("head_f1", "position", "duration", "mean_ap"),
+            "pages of other scores",
+        )
 
     def _save(self) -> None:
         state = {
@@ -157,15 +161,6 @@ class Trainer:
 def arrays(network: SymbolsNetwork) -> list[NDArray[np.float32]]:
     """All weights, as `set_weights` takes them (Keras' own `get_weights` trips over numpy 2)."""
     return [weight.value.detach().cpu().numpy() for weight in network.weights]
-
-
-def _append(path: Path, row: dict[str, float]) -> None:
-    fresh = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, list(row))
-        if fresh:
-            writer.writeheader()
-        writer.writerow(row)
 
 
 def main() -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import click
 
 from services.client.batch import Job
 from services.client.client import DEFAULT_PAGES_URL, DEFAULT_URL, pages_service_url, service_url
 from services.errors import InputError
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 #: A batch has time: what keeps the service busy may be its own other files.
 BUSY_S: Final = 3600.0
@@ -37,38 +39,28 @@ class FormatList(click.ParamType[tuple[str, ...]]):
         return tuple(dict.fromkeys(names))
 
 
-def _checked(context: click.Context, parameter: click.Parameter, url: str | None) -> str:
-    """The address to use, or a word on what is wrong with it."""
-    try:
-        return service_url(url)
-    except InputError as error:
-        raise click.BadParameter(str(error)) from error
+def _url_option(
+    service: str, variable: str, default: str, check: Callable[[str | None], str]
+) -> Callable[[Decorated], Decorated]:
+    """The address of a service to use, or a word on what is wrong with it."""
+
+    def checked(context: click.Context, parameter: click.Parameter, url: str | None) -> str:
+        try:
+            return check(url)
+        except InputError as error:
+            raise click.BadParameter(str(error)) from error
+
+    return click.option(
+        "--url",
+        envvar=variable,
+        metavar="URL",
+        callback=checked,
+        help=f"{service}'s address.  [default: ${variable}, else {default}]",
+    )
 
 
-url_option = click.option(
-    "--url",
-    envvar="COPYIST_URL",
-    metavar="URL",
-    callback=_checked,
-    help=f"The service's address.  [default: $COPYIST_URL, else {DEFAULT_URL}]",
-)
-
-
-def _checked_pages(context: click.Context, parameter: click.Parameter, url: str | None) -> str:
-    """The page service's address to use, or a word on what is wrong with it."""
-    try:
-        return pages_service_url(url)
-    except InputError as error:
-        raise click.BadParameter(str(error)) from error
-
-
-pages_url_option = click.option(
-    "--url",
-    envvar="COPYIST_OMR_URL",
-    metavar="URL",
-    callback=_checked_pages,
-    help=f"The page service's address.  [default: $COPYIST_OMR_URL, else {DEFAULT_PAGES_URL}]",
-)
+url_option = _url_option("The service", "COPYIST_URL", DEFAULT_URL, service_url)
+pages_url_option = _url_option("The page service", "COPYIST_OMR_URL", DEFAULT_PAGES_URL, pages_service_url)
 
 directory_option = click.option(
     "-o",
