@@ -60,28 +60,45 @@ class TooLargeError(InputError):
     status = 413
 
 
-class OverloadedError(CopyistError):
-    """No room for more work just now; trying again after `retry_after_s` may succeed."""
+class TryAgainError(CopyistError):
+    """Nothing is wrong with the request; trying it again after `retry_after_s` may succeed."""
 
-    slug = "overloaded"
-    title = "Too many requests at once"
-    status = 429
-
-    def __init__(self, detail: str, *, remedy: str = "", retry_after_s: int = 5) -> None:
-        super().__init__(detail, remedy=remedy)
-        self.retry_after_s = retry_after_s
-
-
-class ModelUnavailableError(CopyistError):
-    """The model server, or the model, is not there for the moment."""
-
-    slug = "model-unavailable"
-    title = "The model server is not available"
+    slug = "unavailable"
+    title = "Not available for the moment"
     status = 503
 
     def __init__(self, detail: str, *, remedy: str = "", retry_after_s: int = 5) -> None:
         super().__init__(detail, remedy=remedy)
         self.retry_after_s = retry_after_s
+
+
+class OverloadedError(TryAgainError):
+    """No room for more work just now."""
+
+    slug = "overloaded"
+    title = "Too many requests at once"
+    status = 429
+
+
+class ModelUnavailableError(TryAgainError):
+    """The model server, or the model, is not there for the moment."""
+
+    slug = "model-unavailable"
+    title = "The model server is not available"
+
+
+class DatabaseUnavailableError(TryAgainError):
+    """The database of jobs and keys does not answer."""
+
+    slug = "database-unavailable"
+    title = "The database is not available"
+
+
+class StorageUnavailableError(TryAgainError):
+    """Files cannot be written or read just now: the storage does not answer, or is full."""
+
+    slug = "storage-unavailable"
+    title = "The storage of files is not available"
 
 
 class ModelError(CopyistError):

@@ -94,6 +94,7 @@ def test_every_locked_version_is_exact() -> None:
 def test_the_page_for_operators_tells_every_setting_and_its_default() -> None:
     page = (REPOSITORY_ROOT / "docs" / "operations.md").read_text()
     for setting in fields(Settings):
-        assert f"| `{PREFIX}{setting.name.upper()}` | {setting.default} |" in page, setting.name
+        default = {True: "on", False: "off"}[setting.default] if setting.type == "bool" else setting.default
+        assert f"| `{PREFIX}{setting.name.upper()}` | {default} |" in page, setting.name
     for variable in StackOptions().variables:
         assert f"`{variable}`" in page, variable

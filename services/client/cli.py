@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
+from importlib import import_module
 from io import TextIOWrapper
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import click
 
@@ -16,8 +18,28 @@ from services.errors import CopyistError
 FAILED = 1
 INTERRUPTED = 130
 
+#: Commands of those who run the services, by the module that holds each; loaded only when one is asked for,
+#: as they bring the services' own code along.
+OPERATING: Final[Mapping[str, str]] = {}
+
+
+class LazyGroup(click.Group):
+    """A group that also has the commands of `OPERATING`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """List all commands."""
+        return sorted([*super().list_commands(ctx), *OPERATING])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Find a command, loading it where it must be."""
+        if cmd_name in OPERATING:
+            command: click.Command = getattr(import_module(OPERATING[cmd_name]), cmd_name)
+            return command
+        return super().get_command(ctx, cmd_name)
+
 
 @click.group(
+    cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="""\b
 The service must be running: `make up` starts one on this machine. Another is named with

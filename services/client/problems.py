@@ -9,7 +9,7 @@ import httpx
 
 from services.client.errors import BadAnswerError, UnreachableError
 from services.client.retry import parse_retry_after
-from services.errors import CopyistError, InputError, ModelUnavailableError, OverloadedError
+from services.errors import CopyistError, InputError, ModelUnavailableError, OverloadedError, TryAgainError
 
 
 def problem_of(response: httpx.Response) -> CopyistError:
@@ -92,7 +92,7 @@ def _unexplained(response: httpx.Response) -> CopyistError:
 
 
 def _raised(kind: type[CopyistError], response: httpx.Response, detail: str, remedy: str) -> CopyistError:
-    if issubclass(kind, OverloadedError | ModelUnavailableError):
+    if issubclass(kind, TryAgainError):
         asked = parse_retry_after(response.headers.get("Retry-After"))
         if asked is not None:
             return kind(detail, remedy=remedy, retry_after_s=round(asked))

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.errors import CopyistError
 from services.runtime import metrics, problems
+from services.runtime.door.principal import ANYONE, Principal
 from services.runtime.request_ids import request_id_from
 
 R = TypeVar("R")
@@ -52,7 +53,7 @@ class Edge:
             await self.wrapped(scope, receive, send)
             return
         request_id = _request_id(scope)
-        scope.setdefault("state", {})["request_id"] = request_id
+        scope.setdefault("state", {}).update(request_id=request_id, principal=ANYONE)
         route = _template(self.router, scope)
         started_at = time.perf_counter()
         with metrics.observe(self.service, "http", route) as request:
@@ -152,6 +153,12 @@ def _template(router: Router, scope: Scope) -> str:
 def request_id(request: Request) -> str:
     """Tell the id of a request that came through the `Edge`."""
     return str(request.state.request_id)
+
+
+def principal(request: Request) -> Principal:
+    """Tell who sent a request that came through the `Edge`."""
+    caller: Principal = request.state.principal
+    return caller
 
 
 async def while_connected(request: Request, work: Coroutine[Any, Any, R]) -> R:

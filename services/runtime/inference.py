@@ -20,9 +20,8 @@ from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceServicer
 from services.errors import (
     CopyistError,
     InputError,
-    ModelUnavailableError,
-    OverloadedError,
     TooLargeError,
+    TryAgainError,
     UnknownOptionError,
 )
 from services.runtime import metrics, problems, tensors
@@ -227,7 +226,7 @@ class _Call:
 
     async def _abort(self, error: CopyistError) -> NoReturn:
         metadata = [("x-request-id", self.request_id), ("copyist-problem", error.slug)]
-        if isinstance(error, OverloadedError | ModelUnavailableError):
+        if isinstance(error, TryAgainError):
             metadata.append(("retry-after", str(error.retry_after_s)))
         await self._context.abort(
             problems.grpc_status(error), f"{error.detail} {error.remedy}".strip(), tuple(metadata)

@@ -8,7 +8,7 @@ from typing import Any, Final
 import grpc
 from starlette.responses import JSONResponse, Response
 
-from services.errors import CopyistError, InputError, ModelUnavailableError, OverloadedError
+from services.errors import CopyistError, InputError, TryAgainError
 
 TYPE_PREFIX: Final = "urn:copyist:problem:"
 MEDIA_TYPE: Final = "application/problem+json"
@@ -80,7 +80,7 @@ def document(error: CopyistError, request_id: str) -> dict[str, Any]:
 def response(error: CopyistError, request_id: str) -> Response:
     """Answer an HTTP request with a problem document."""
     headers = {}
-    if isinstance(error, OverloadedError | ModelUnavailableError):
+    if isinstance(error, TryAgainError):
         headers["Retry-After"] = str(error.retry_after_s)
     return JSONResponse(document(error, request_id), error.status, headers, MEDIA_TYPE)
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 PREFIX: Final = "COPYIST_"
 MIB: Final = 1 << 20
+_SWITCH: Final = {"on": True, "true": True, "1": True, "off": False, "false": False, "0": False}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +41,31 @@ class Settings:
         max_engraving_s: seconds that writing and engraving one score may take.
         request_timeout_s: seconds after which a request is given up, whatever it is doing.
         drain_s: seconds that running gRPC calls get to finish when the service stops.
+        database_url: where jobs and keys are kept: `sqlite:///FILE`; `postgresql://...` for several machines.
+        files_url: where the files of jobs lie: a folder, or `s3://BUCKET/PREFIX`.
+        jobs_expire_days: days after its end that a job is forgotten, its files too.
+        max_jobs: most unfinished jobs of one service; more are answered 429.
+        max_jobs_per_owner: most unfinished jobs of one owner at one service; more are answered 429.
+        max_job_s: seconds that one attempt at a job may take.
+        max_job_attempts: how often a job is begun; one that ended its worker so often has failed.
+        max_event_streams: job event streams open at once in one serving process; more are answered 429.
+        worker_id: name of a worker process, the same after a restart; by default made of host and process.
+        worker_jobs: jobs that one worker process works on at once.
+        worker_lost_s: seconds without a sign of life after which others take over a worker's jobs.
+        amt_worker_port: port of an audio worker's health and metrics.
+        omr_worker_port: port of a page worker's health and metrics.
+        webhook_secret: signs the calls that tell of finished jobs; without it, no webhooks are taken.
+        webhook_attempts: how often a webhook is tried, over about a day.
+        auth: whether callers must show an API key or a token; owners then see only what is theirs.
+        oidc_issuer: whose tokens are taken; empty for API keys alone.
+        oidc_audience: whom a token must be meant for.
+        oidc_owner_claim: the token's claim that names the owner.
+        requests_per_minute: calls of one owner to one serving process in a minute; more are answered 429.
+        max_requests_per_owner: calls of one owner served at once by one process; more are answered 429.
+        cors_origins: web origins, separated by commas, whose pages may call the HTTP API.
+        log_format: `text` for people, `json` for machines.
+        otlp_endpoint: where traces go, `http://HOST:4317` (OTLP over gRPC); empty for none.
+        traced_percent: share of requests that are traced, unless the caller's trace context decides.
     """
 
     triton_url: str = "127.0.0.1:8001"
@@ -65,13 +91,39 @@ class Settings:
     max_engraving_s: int = 300
     request_timeout_s: int = 3600
     drain_s: int = 30
+    database_url: str = "sqlite:///.data/copyist.sqlite"
+    files_url: str = ".data/files"
+    jobs_expire_days: int = 7
+    max_jobs: int = 10_000
+    max_jobs_per_owner: int = 200
+    max_job_s: int = 14_400
+    max_job_attempts: int = 3
+    max_event_streams: int = 200
+    worker_id: str = ""
+    worker_jobs: int = 1
+    worker_lost_s: int = 20
+    amt_worker_port: int = 3004
+    omr_worker_port: int = 3005
+    webhook_secret: str = ""
+    webhook_attempts: int = 8
+    auth: bool = False
+    oidc_issuer: str = ""
+    oidc_audience: str = "copyist"
+    oidc_owner_claim: str = "sub"
+    requests_per_minute: int = 600
+    max_requests_per_owner: int = 16
+    cors_origins: str = ""
+    log_format: str = "text"
+    otlp_endpoint: str = ""
+    traced_percent: int = 100
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
         """Read the settings; a variable that is absent or empty leaves the default.
 
         Raises:
-            ValueError: naming the variable, when a number is not a whole one above 0.
+            ValueError: naming the variable, when a number is not a whole one above 0, or a switch neither on
+                nor off.
         """
         values: dict[str, Any] = {}
         for setting in fields(cls):
@@ -83,6 +135,10 @@ class Settings:
 
 
 def _parsed(variable: str, text: str, kind: type) -> str | Path | int:
+    if kind is bool:
+        if text.lower() not in _SWITCH:
+            raise ValueError(f"{variable} must be on or off, not {text!r}.")
+        return _SWITCH[text.lower()]
     if kind is not int:
         return text if kind is str else Path(text)
     if not text.isdecimal() or int(text) < 1:

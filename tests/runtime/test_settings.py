@@ -28,3 +28,15 @@ def test_each_kind_of_value_is_read() -> None:
 def test_bad_numbers_name_their_variable(text: str) -> None:
     with pytest.raises(ValueError, match="COPYIST_AMT_WORKERS must be a whole number above 0"):
         Settings.from_environment({"COPYIST_AMT_WORKERS": text})
+
+
+@pytest.mark.parametrize(
+    ("text", "on"), [("on", True), ("TRUE", True), ("1", True), ("off", False), ("0", False)]
+)
+def test_switches_are_read(text: str, on: bool) -> None:
+    assert Settings.from_environment({"COPYIST_AUTH": text}).auth is on
+
+
+def test_a_switch_that_is_neither_on_nor_off_names_its_variable() -> None:
+    with pytest.raises(ValueError, match="COPYIST_AUTH must be on or off"):
+        Settings.from_environment({"COPYIST_AUTH": "maybe"})

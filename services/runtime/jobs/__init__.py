@@ -1,0 +1,1 @@
+"""Durable jobs: taken in by a service, done by its workers, kept until they expire."""
