@@ -30,6 +30,7 @@ from services.amt.chunks import Stitcher, cut
 from services.amt.contract import PIANO, TARGET_RMS
 from services.amt.decode import Recording
 from services.amt.notes import DecodingThresholds, find_notes
+from services.runtime.profiles import reference
 
 DATA = (
     "Synthetic: OpenScore Lieder and String Quartets (CC0) and works of music21's corpus, performed with "
@@ -62,7 +63,7 @@ def reference_profile(
         clipped = float(np.mean(np.abs(samples.astype(int)) >= 32767))
         recording = Recording(samples=samples, rms=TARGET_RMS, clipped_share=clipped)
         measured.append(profile.measure(recording, find_notes(posteriors, thresholds)))
-    return profile.reference(measured)
+    return reference(measured, profile.EDGES)
 
 
 def make_card(checkpoint: Path, model: Path, version: int) -> dict[str, Any]:

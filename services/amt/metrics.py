@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 from prometheus_client import Counter, Histogram
 
-from services.amt.profile import EDGES, Profile
+from services.runtime import profiles
 from services.runtime.metrics import SECONDS_BUCKETS
+from services.runtime.profiles import Profile
 
 _TRANSCRIPTIONS = Counter("copyist_transcriptions_total", "Recordings transcribed.", ["model", "version"])
 _AUDIO_SECONDS = Counter(
@@ -20,12 +21,6 @@ _STAGE_SECONDS = Histogram(
     ["model", "version", "stage"],
     buckets=SECONDS_BUCKETS,
 )
-_PROFILE = Counter(
-    "copyist_profile_mass_total",
-    "Mass in each bin of each feature, 1 per recording; bin 0 is below the first edge of the model's "
-    "reference profile.",
-    ["model", "version", "feature", "bin"],
-)
 
 
 def count(
@@ -37,6 +32,4 @@ def count(
     _NOTES.labels(model, version).inc(notes)
     for stage, seconds in timings_s.items():
         _STAGE_SECONDS.labels(model, version, stage).observe(seconds)
-    for feature in EDGES:
-        for number, share in enumerate(profile[feature]):
-            _PROFILE.labels(model, version, feature, str(number)).inc(share)
+    profiles.count(model, version, profile)

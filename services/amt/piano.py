@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from services.amt.chunks import Stitcher, cut
 from services.amt.contract import PIANO
 from services.amt.notes import DecodingThresholds
+from services.amt.profile import EDGES
 from services.runtime.models import Inference, ServedModel
 
 
@@ -18,7 +19,7 @@ class PianoModel(ServedModel):
     """The piano model on a model server."""
 
     def __init__(self, server: Inference, model_repository: Path, *, chunks_in_flight: int) -> None:
-        super().__init__(server, model_repository, PIANO)
+        super().__init__(server, model_repository, PIANO, edges=EDGES)
         self.thresholds = DecodingThresholds.from_card(self.card)
         self._chunks_in_flight = chunks_in_flight
 

@@ -1,16 +1,10 @@
-"""Features of recordings and of what was heard in them, for watching drift.
-
-Every feature is a histogram over fixed bins. A recording adds a mass of 1 to each of its features,
-spread over the bins as its frames or notes are, so that long recordings count no more than short ones
-and the number of observations is the number of recordings. A model's card carries the mean over its
-reference recordings (`reference`), the service counts live ones, and monitoring compares the two.
-"""
+"""Features of recordings and of what was heard in them, for watching drift."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +12,12 @@ from numpy.typing import NDArray
 from services.amt.contract import SAMPLE_RATE_HZ, TARGET_RMS
 from services.amt.decode import FULL_SCALE, Recording
 from services.music.notes import Note
+from services.runtime.profiles import Edges, Profile, shares
 
-#: Inner edges of the bins of each feature; the first and the last bin are open.
-EDGES: Final[Mapping[str, tuple[float, ...]]] = MappingProxyType(
+EDGES: Final[Edges] = MappingProxyType(
     {
         "loudness_db": (-60.0, -50.0, -40.0, -35.0, -30.0, -25.0, -20.0, -15.0, -10.0),
+        "treble_db": (-50.0, -45.0, -40.0, -35.0, -30.0, -25.0, -20.0, -15.0, -10.0),
         "snr_db": (10.0, 15.0, 20.0, 25.0, 30.0, 35.0, 40.0, 50.0, 60.0),
         "clipped_share": (1e-6, 1e-5, 1e-4, 1e-3, 1e-2),
         "polyphony": (0.5, 1.5, 2.5, 3.5, 4.5, 6.5, 8.5, 12.5),
@@ -32,9 +27,11 @@ EDGES: Final[Mapping[str, tuple[float, ...]]] = MappingProxyType(
     }
 )
 
-Profile = Mapping[str, tuple[float, ...]]
-
 _LEVEL_WINDOW: Final = SAMPLE_RATE_HZ // 10
+_SPECTRUM_WINDOW: Final = 1024
+#: Windows that a spectrum is the mean of, at most twice as many.
+_SPECTRA: Final = 500
+_TREBLE_HZ: Final = 2000
 _POLYPHONY_STEP_S: Final = 0.05
 _QUIETEST_DB: Final = -120.0
 
@@ -48,6 +45,7 @@ def measure(recording: Recording, notes: Sequence[Note]) -> Profile:
     """
     values: dict[str, Sequence[float] | NDArray[np.int64]] = {
         "loudness_db": [_decibel(recording.rms)],
+        "treble_db": [_treble_db(recording.samples)],
         "snr_db": [_snr_db(recording.samples)],
         "clipped_share": [recording.clipped_share],
         "polyphony": _polyphony(notes, recording.duration_s),
@@ -55,26 +53,7 @@ def measure(recording: Recording, notes: Sequence[Note]) -> Profile:
         "pitch": [note.pitch for note in notes],
         "confidence": [note.confidence for note in notes],
     }
-    return {feature: _shares(values[feature], edges) for feature, edges in EDGES.items()}
-
-
-def reference(profiles: Iterable[Profile]) -> dict[str, Any]:
-    """Make a card's reference profile from those of the reference recordings.
-
-    Returns:
-        `recordings`: their number; `features`: by name its `edges` and mean `shares`, which sum to 1.
-    """
-    measured = list(profiles)
-    features = {}
-    for feature, edges in EDGES.items():
-        mass = np.sum([profile[feature] for profile in measured], axis=0)
-        features[feature] = {"edges": list(edges), "shares": (mass / max(mass.sum(), 1e-12)).tolist()}
-    return {"recordings": len(measured), "features": features}
-
-
-def _shares(values: Sequence[float] | NDArray[np.int64], edges: tuple[float, ...]) -> tuple[float, ...]:
-    counts = np.bincount(np.digitize(values, edges), minlength=len(edges) + 1)
-    return tuple((counts / max(len(values), 1)).tolist())
+    return {feature: shares(values[feature], edges) for feature, edges in EDGES.items()}
 
 
 def _decibel(level: float) -> float:
@@ -91,6 +70,17 @@ def _snr_db(samples: NDArray[np.int16]) -> float:
     rms = np.sqrt(energy / _LEVEL_WINDOW) / FULL_SCALE / TARGET_RMS
     soft, loud = np.percentile(rms, (5, 95))
     return _decibel(float(loud)) - _decibel(float(soft))
+
+
+def _treble_db(samples: NDArray[np.int16]) -> float:
+    """Tell how far the energy above 2 kHz lies below all of it, in windows spread over the recording."""
+    windows = samples[: samples.size // _SPECTRUM_WINDOW * _SPECTRUM_WINDOW].reshape(-1, _SPECTRUM_WINDOW)
+    if not windows.size:
+        return _QUIETEST_DB
+    some = windows[:: max(1, len(windows) // _SPECTRA)].astype(np.float32) * np.hanning(_SPECTRUM_WINDOW)
+    energy = np.square(np.abs(np.fft.rfft(some))).sum(axis=0)
+    treble = energy[round(_TREBLE_HZ * _SPECTRUM_WINDOW / SAMPLE_RATE_HZ) :]
+    return _decibel(float(np.sqrt(treble.sum() / energy.sum()))) if energy.any() else _QUIETEST_DB
 
 
 def _polyphony(notes: Sequence[Note], duration_s: float) -> NDArray[np.int64]:

@@ -23,6 +23,7 @@ from services.music.notate import NotationOptions
 from services.music.notes import Note
 from services.music.score import Key, Metre, Tempo
 from services.runtime.processes import Processes
+from services.runtime.profiles import Profile
 from services.runtime.work import in_thread, timed
 
 
@@ -133,6 +134,6 @@ class Transcriber:
 
 def _hear(
     recording: Recording, posteriors: NDArray[np.uint8], thresholds: DecodingThresholds
-) -> tuple[tuple[Note, ...], profile.Profile]:
+) -> tuple[tuple[Note, ...], Profile]:
     notes = tuple(find_notes(posteriors, thresholds))
     return notes, profile.measure(recording, notes)

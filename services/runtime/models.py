@@ -10,8 +10,10 @@ from typing import Any, Final, Protocol
 from numpy.typing import NDArray
 
 from services.errors import ModelUnavailableError, OverloadedError
+from services.runtime import profiles
 from services.runtime.cards import read_card
 from services.runtime.contract import ModelContract
+from services.runtime.profiles import Edges
 
 #: A model server that takes longer to say what it has is taken to be away.
 ANSWER_WITHIN_S: Final = 4.0
@@ -36,11 +38,28 @@ class Inference(Protocol):
 class ServedModel:
     """A model on a model server."""
 
-    def __init__(self, server: Inference, model_repository: Path, contract: ModelContract) -> None:
+    def __init__(
+        self,
+        server: Inference,
+        model_repository: Path,
+        contract: ModelContract,
+        *,
+        edges: Edges | None = None,
+    ) -> None:
+        """Name the model.
+
+        Args:
+            server: where it runs.
+            model_repository: where its card lies.
+            contract: its tensors.
+            edges: the bins of the features that its drift is watched by; None where it is not.
+        """
         self.name = contract.model
         self.card = read_card(model_repository, self.name)
         self._contract = contract
         self._server = server
+        self._edges = edges
+        self._declared: set[str] = set()
 
     async def versions(self) -> tuple[str, ...]:
         """List the versions that are ready, oldest first.
@@ -60,6 +79,10 @@ class ServedModel:
                 f"The model server has no version of the model {self.name} ready.",
                 remedy="Try again in a moment; if it stays so, look into the model server's log.",
             )
+        if self._edges is not None:
+            for version in set(versions) - self._declared:
+                profiles.declare(self.name, version, self.card, self._edges)
+                self._declared.add(version)
         return tuple(sorted(versions, key=int))
 
     @property

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from services.amt.decode import FULL_SCALE, Recording
-from services.amt.profile import EDGES, measure, reference
+from services.amt.profile import EDGES, measure
 from services.music.notes import Note
+from services.runtime.profiles import reference
 from tests.recordings import tones
 
 
@@ -57,8 +58,8 @@ def test_noise_lowers_the_signal_to_noise_ratio() -> None:
 
 def test_a_reference_is_the_mean_over_recordings() -> None:
     quiet, loud = measure(_recording(rms=0.01), NOTES), measure(_recording(rms=0.1), [])
-    card = reference([quiet, loud])
-    assert card["recordings"] == 2
+    card = reference([quiet, loud], EDGES)
+    assert card["observations"] == 2
     shares = card["features"]["loudness_db"]["shares"]
     assert sorted(shares)[-2:] == [0.5, 0.5]
     assert sum(card["features"]["pitch"]["shares"]) == pytest.approx(1)
