@@ -152,9 +152,11 @@ UV_COMPILE = $(BIN)/uv pip compile --quiet --no-header --no-annotate --python-ve
 lock: .venv/serving.stamp ## Lock the dependencies of pyproject.toml and requirements/*.in to exact versions
 	@$(BIN)/python $(PIP_INSTALL) --quiet uv
 	$(UV_COMPILE) pyproject.toml --output-file requirements/serving.txt
-	$(UV_COMPILE) pyproject.toml --extra test --constraint requirements/serving.txt --output-file requirements/test.txt
+	$(UV_COMPILE) pyproject.toml --extra cluster --constraint requirements/serving.txt --output-file requirements/cluster.txt
+	$(UV_COMPILE) pyproject.toml --extra test --constraint requirements/cluster.txt --output-file requirements/test.txt
 	$(UV_COMPILE) pyproject.toml --extra test --extra training --constraint requirements/test.txt --upgrade-package torch \
 		--output-file requirements/training.txt
 	sed -i 's/^\(torch==[^+]*\)+cpu$$/\1/' requirements/training.txt
 	$(UV_COMPILE) requirements/triton.in --output-file requirements/triton.txt
 	$(UV_COMPILE) requirements/peer.in --output-file requirements/peer.txt
+	$(UV_COMPILE) requirements/build.in --output-file requirements/build.txt
