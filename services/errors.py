@@ -60,6 +60,30 @@ class TooLargeError(InputError):
     status = 413
 
 
+class UnauthenticatedError(InputError):
+    """The caller showed no credential, or none that counts."""
+
+    slug = "unauthenticated"
+    title = "Who calls is not known"
+    status = 401
+
+
+class ForbiddenError(InputError):
+    """The caller is known, but may not do this."""
+
+    slug = "forbidden"
+    title = "The caller may not do this"
+    status = 403
+
+
+class UploadTooSlowError(InputError):
+    """The upload came so slowly that it was given up."""
+
+    slug = "upload-too-slow"
+    title = "The upload comes too slowly"
+    status = 408
+
+
 class TryAgainError(CopyistError):
     """Nothing is wrong with the request; trying it again after `retry_after_s` may succeed."""
 
@@ -78,6 +102,13 @@ class OverloadedError(TryAgainError):
     slug = "overloaded"
     title = "Too many requests at once"
     status = 429
+
+
+class RateLimitedError(OverloadedError):
+    """The caller has called more often than it may."""
+
+    slug = "rate-limited"
+    title = "Too many requests in a short time"
 
 
 class ModelUnavailableError(TryAgainError):

@@ -8,14 +8,17 @@ from typing import Any, Final
 import grpc
 from starlette.responses import JSONResponse, Response
 
-from services.errors import CopyistError, InputError, TryAgainError
+from services.errors import CopyistError, InputError, TryAgainError, UnauthenticatedError
 
 TYPE_PREFIX: Final = "urn:copyist:problem:"
 MEDIA_TYPE: Final = "application/problem+json"
 
 _GRPC_BY_STATUS: Final = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
+    401: grpc.StatusCode.UNAUTHENTICATED,
+    403: grpc.StatusCode.PERMISSION_DENIED,
     404: grpc.StatusCode.NOT_FOUND,
+    408: grpc.StatusCode.DEADLINE_EXCEEDED,
     413: grpc.StatusCode.INVALID_ARGUMENT,
     422: grpc.StatusCode.INVALID_ARGUMENT,
     429: grpc.StatusCode.RESOURCE_EXHAUSTED,
@@ -82,6 +85,8 @@ def response(error: CopyistError, request_id: str) -> Response:
     headers = {}
     if isinstance(error, TryAgainError):
         headers["Retry-After"] = str(error.retry_after_s)
+    if isinstance(error, UnauthenticatedError):
+        headers["WWW-Authenticate"] = 'Bearer realm="copyist"'
     return JSONResponse(document(error, request_id), error.status, headers, MEDIA_TYPE)
 
 
