@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,6 +9,7 @@ from services.music.export import Format, export
 from services.music.notate import NotationOptions, notate
 from services.music.notes import Note
 from services.music.score import Key, Metre, Tempo
+from services.runtime.work import timed
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +33,18 @@ class Notation:
 
 def write(notes: tuple[Note, ...], options: NotationOptions, formats: tuple[Format, ...]) -> Notation:
     """Write notes down as a score, and the score in the formats asked for."""
-    started = time.perf_counter()
-    score = notate(notes, options)
-    notated = time.perf_counter()
-    files = export(notes, score, formats) if formats else {}
+    timings_s: dict[str, float] = {}
+    with timed(timings_s, "notation"):
+        score = notate(notes, options)
+    with timed(timings_s, "engraving"):
+        files = export(notes, score, formats) if formats else {}
     return Notation(
         key=score.key if notes else None,
         metre=score.metre if notes else None,
         tempo=score.tempo if notes else None,
         files=files,
-        notation_s=notated - started,
-        engraving_s=time.perf_counter() - notated,
+        notation_s=timings_s["notation"],
+        engraving_s=timings_s["engraving"],
     )
 
 

@@ -10,11 +10,14 @@ from starlette.routing import Router
 from services.amt.api import AudioApi
 from services.amt.backend import Backend
 from services.amt.grpc import AudioRecogniser
+from services.runtime import logs
 from services.runtime.http import Edge
 from services.runtime.service import ServingProcess
 from services.runtime.settings import Settings
 
 SETTINGS: Final = Settings.from_environment()
+# Now, as BentoML has just set up logs of its own, in this process or in the one that watches it.
+logs.configure(SETTINGS, "amt")
 
 
 class Audio(ServingProcess[Backend]):

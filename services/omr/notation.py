@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -13,6 +12,7 @@ from services.music.score import Score
 from services.omr.assembly import assemble
 from services.omr.assembly.recognition import RecognisedPage, Recognition
 from services.omr.options import PageFormat
+from services.runtime.work import timed
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,19 +40,20 @@ def write(pages: Sequence[RecognisedPage], formats: Sequence[PageFormat], title:
         formats: which files to make.
         title: what the score is called where the pages do not tell.
     """
-    started = time.perf_counter()
-    recognition = assemble(pages)
-    assembled = time.perf_counter()
+    timings_s: dict[str, float] = {}
+    with timed(timings_s, "assembly"):
+        recognition = assemble(pages)
     score = recognition.score
     if score is not None and not score.title:
         score = replace(score, title=title)
         recognition = replace(recognition, score=score)
-    files = _files(score, set(formats)) if score is not None else {}
+    with timed(timings_s, "engraving"):
+        files = _files(score, set(formats)) if score is not None else {}
     return Notation(
         recognition=recognition,
         files=files,
-        assembly_s=assembled - started,
-        engraving_s=time.perf_counter() - assembled,
+        assembly_s=timings_s["assembly"],
+        engraving_s=timings_s["engraving"],
     )
 
 

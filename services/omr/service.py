@@ -10,11 +10,14 @@ from starlette.routing import Router
 from services.omr.api import PageApi
 from services.omr.backend import Backend
 from services.omr.grpc import PageRecogniser
+from services.runtime import logs
 from services.runtime.http import Edge
 from services.runtime.service import ServingProcess
 from services.runtime.settings import Settings
 
 SETTINGS: Final = Settings.from_environment()
+# Now, as BentoML has just set up logs of its own, in this process or in the one that watches it.
+logs.configure(SETTINGS, "omr")
 
 
 class Pages(ServingProcess[Backend]):

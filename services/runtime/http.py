@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Coroutine
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from typing import Any, Final, TypeVar
 
 from starlette.datastructures import MutableHeaders
@@ -17,7 +17,7 @@ from starlette.routing import Match, Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.errors import CopyistError
-from services.runtime import metrics, problems
+from services.runtime import logs, metrics, problems, tracing
 from services.runtime.door.principal import ANYONE, Principal
 from services.runtime.request_ids import request_id_from
 
@@ -55,14 +55,18 @@ class Edge:
         request_id = _request_id(scope)
         scope.setdefault("state", {}).update(request_id=request_id, principal=ANYONE)
         route = _template(self.router, scope)
+        answer = _Answer(send, request_id)
         started_at = time.perf_counter()
-        with metrics.observe(self.service, "http", route) as request:
-            answer = _Answer(send, request_id)
-            await self._answer(scope, receive, answer)
-            request.status = str(answer.status)
-        if route not in _UNLOGGED:
-            seconds = time.perf_counter() - started_at
-            log.info("%s %s %d %.3f s id=%s", scope["method"], route, answer.status, seconds, request_id)
+        with (
+            logs.bind(request_id=request_id),
+            _traced(scope, route, request_id) as span,
+            metrics.observe(self.service, "http", route) as request,
+        ):
+            try:
+                await self._answer(scope, receive, answer)
+            finally:
+                request.status = str(answer.status)
+                _tell(scope, route, answer.status, time.perf_counter() - started_at, span)
 
     async def _answer(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
         request_id = answer.request_id
@@ -72,7 +76,7 @@ class Edge:
             return
         except CopyistError as error:
             if error.status >= 500:
-                log.warning("%s: %s id=%s", type(error).__name__, error, request_id)
+                log.warning("%s: %s", type(error).__name__, error)
             response = problems.response(error, request_id)
         except HTTPException as error:
             refusal = problems.from_http_status(error.status_code, scope["method"], scope["path"])
@@ -81,11 +85,31 @@ class Edge:
         except ClientDisconnect:
             response = Response(status_code=CLIENT_CLOSED_REQUEST)
         except Exception:
-            log.exception("unexpected error id=%s", request_id)
+            log.exception("unexpected error")
             response = problems.response(problems.unexpected(request_id), request_id)
         if answer.begun:
             raise RuntimeError("the answer broke off after it had begun")
         await _refuse(response, body, answer)
+
+
+def _traced(scope: Scope, route: str, request_id: str) -> AbstractContextManager[tracing.Traced]:
+    if route in _UNLOGGED:
+        return tracing.UNTRACED
+    carrier = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    attributes = {"http.request.method": scope["method"], "http.route": route, "request_id": request_id}
+    return tracing.span(f"{scope['method']} {route}", attributes, kind="server", carrier=carrier)
+
+
+def _tell(scope: Scope, route: str, status: int, seconds: float, span: tracing.Traced) -> None:
+    """Tell log and trace how a request ended."""
+    span.note({"http.response.status_code": status})
+    if status >= 500:
+        span.fail(str(status))
+    if route not in _UNLOGGED:
+        told = {"protocol": "http", "method": scope["method"], "route": route, "status": status}
+        owner = scope["state"]["principal"].owner
+        line = logs.fields(**told, seconds=round(seconds, 6), owner=owner)
+        log.info("%s %s %d %.3f s", scope["method"], route, status, seconds, extra=line)
 
 
 async def _refuse(response: Response, body: _Body, send: Send) -> None:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn, Protocol
 
@@ -24,7 +26,7 @@ from services.errors import (
     TryAgainError,
     UnknownOptionError,
 )
-from services.runtime import metrics, problems, tensors
+from services.runtime import logs, metrics, problems, tensors, tracing
 from services.runtime.request_ids import request_id_from
 
 log = logging.getLogger("copyist.requests")
@@ -211,18 +213,40 @@ class _Call:
     @contextlib.asynccontextmanager
     async def answering(self) -> AsyncIterator[None]:
         """Tell errors as status codes, with the kind of problem and the request's id in the metadata."""
-        with metrics.observe(self._service, "grpc", self._method) as measured:
+        started_at = time.perf_counter()
+        with (
+            logs.bind(request_id=self.request_id),
+            self._traced() as span,
+            metrics.observe(self._service, "grpc", self._method) as measured,
+        ):
             measured.status = grpc.StatusCode.CANCELLED.name
             try:
                 yield
                 measured.status = grpc.StatusCode.OK.name
             except CopyistError as error:
                 measured.status = problems.grpc_status(error).name
+                if error.status >= 500:
+                    log.warning("%s: %s", type(error).__name__, error)
+                    span.fail(measured.status)
                 await self._abort(error)
             except Exception:
-                log.exception("unexpected error id=%s", self.request_id)
+                log.exception("unexpected error")
                 measured.status = grpc.StatusCode.INTERNAL.name
+                span.fail(measured.status)
                 await self._abort(problems.unexpected(self.request_id))
+            finally:
+                self._tell(measured.status, time.perf_counter() - started_at, span)
+
+    def _traced(self) -> AbstractContextManager[tracing.Traced]:
+        carrier = dict(self._context.invocation_metadata() or ())
+        attributes = {"rpc.system": "grpc", "rpc.method": self._method, "request_id": self.request_id}
+        return tracing.span(f"grpc {self._method}", attributes, kind="server", carrier=carrier)
+
+    def _tell(self, status: str, seconds: float, span: tracing.Traced) -> None:
+        """Tell log and trace how a call ended."""
+        span.note({"rpc.grpc.status": status})
+        line = logs.fields(protocol="grpc", route=self._method, status=status, seconds=round(seconds, 6))
+        log.info("%s %s %.3f s", self._method, status, seconds, extra=line)
 
     async def _abort(self, error: CopyistError) -> NoReturn:
         metadata = [("x-request-id", self.request_id), ("copyist-problem", error.slug)]

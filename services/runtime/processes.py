@@ -7,13 +7,14 @@ import ctypes
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
-from typing import Final, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
 from services.errors import CopyistError
+from services.runtime import logs, tracing
 from services.runtime.problems import TimedOutError
 
 P = ParamSpec("P")
@@ -49,13 +50,19 @@ class Processes:
             TimedOutError: the call took longer than the limit.
             CopyistError: the process died of it; or whatever the function raises.
         """
+        with tracing.span("score process"):
+            return await self._run(partial(function, *args, **kwargs))
+
+    async def _run(self, work: Callable[[], R]) -> R:
         process = await self._free.get()
         try:
             loop = asyncio.get_running_loop()
             # A new process begins with this call, and its beginning is not the caller's time.
             await loop.run_in_executor(process, _nothing)
-            call = loop.run_in_executor(process, partial(function, *args, **kwargs))
-            return await asyncio.wait_for(call, self._max_s)
+            call = loop.run_in_executor(process, _done, work, logs.bound(), tracing.active())
+            result, stretches = await asyncio.wait_for(call, self._max_s)
+            tracing.add(stretches)
+            return result
         except TimeoutError:
             process = self._replaced(process)
             raise TimedOutError(
@@ -90,7 +97,7 @@ class Processes:
             # A fork of a process with threads and open connections may hang.
             mp_context=multiprocessing.get_context("spawn"),
             initializer=_begin,
-            initargs=(os.getpid(), self._warm_up),
+            initargs=(os.getpid(), logs.configured(), self._warm_up),
         )
 
     def _replaced(self, process: ProcessPoolExecutor) -> ProcessPoolExecutor:
@@ -101,13 +108,23 @@ class Processes:
         return new
 
 
-def _begin(parent: int, warm_up: Callable[[], None]) -> None:
+def _begin(parent: int, logging: logs.Configured | None, warm_up: Callable[[], None]) -> None:
     """Begin a process: it must neither outlive its parent nor answer the terminal's Ctrl-C itself."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os.kill(os.getpid(), signal.SIGKILL)
+    if logging is not None:
+        logs.configure(*logging)
     warm_up()
+
+
+def _done(
+    work: Callable[[], R], bound: Mapping[str, Any], traced: bool
+) -> tuple[R, Sequence[tracing.Stretch]]:
+    """Do the work as part of the request that it is for."""
+    with logs.bind(**bound), tracing.collect(traced) as stretches:
+        return work(), stretches
 
 
 def _nothing() -> None:

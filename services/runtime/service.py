@@ -8,12 +8,12 @@ of any size, and answer errors in forms of their own. The gRPC API runs beside i
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 import bentoml
 
+from services.runtime import tracing
 from services.runtime.api import ApiBackend, ServiceApi
 from services.runtime.grpc import GrpcServer
 from services.runtime.inference import Recogniser
@@ -60,11 +60,12 @@ class ServingProcess(Generic[B]):
     @bentoml.on_startup  # type: ignore[untyped-decorator]
     async def start(self) -> None:
         """Connect to the model server, open the gRPC port, and warm up."""
-        logging.getLogger("copyist").setLevel(logging.INFO)
         kind = type(self)
         backend = kind.backend(self.settings)
+        recogniser = kind.recogniser(backend)
+        tracing.configure(self.settings, recogniser.name)
         self.grpc_server = GrpcServer(
-            kind.recogniser(backend),
+            recogniser,
             f"{self.settings.host}:{self.grpc_port}",
             max_upload_bytes=self.settings.max_upload_bytes,
             shares_port=self.workers > 1,
@@ -80,6 +81,7 @@ class ServingProcess(Generic[B]):
         self.warming.cancel()
         if self.api.backend is not None:
             await self.api.backend.close()
+        await asyncio.to_thread(tracing.shutdown)
 
     @classmethod
     def bentoml_options(cls) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceStub
 
 from services.errors import CopyistError, ModelError, ModelUnavailableError, OverloadedError
+from services.runtime import tracing
 from services.runtime.contract import ModelContract, TensorSpec
 
 T = TypeVar("T")
@@ -112,7 +113,7 @@ class TritonClient:
         request = _infer_request(contract, version, inputs)
         try:
             async with asyncio.timeout(self._timeout_s), self._turns:
-                response = await self._retrying(lambda: self._call(self._stub.ModelInfer(request)))
+                response = await self._retrying(lambda: self._infer(request))
         except TimeoutError:
             raise OverloadedError(
                 f"The model {contract.model} gave no answer within {self._timeout_s:g} s.",
@@ -161,6 +162,13 @@ class TritonClient:
     async def close(self) -> None:
         """Close the connection; calls under way fail."""
         await self._channel.close()
+
+    async def _infer(self, request: Any) -> Any:
+        """Make one attempt at an inference; the server may continue the trace."""
+        told = {"model": request.model_name, "version": request.model_version, "server.address": self._url}
+        with tracing.span(f"infer {request.model_name}", told, kind="client"):
+            metadata = tuple(tracing.outgoing().items())
+            return await self._call(self._stub.ModelInfer(request, metadata=metadata))
 
     async def _call(self, call: Awaitable[T]) -> T:
         try:

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
+from functools import partial
 from typing import TypeVar
 
+from services.runtime import tracing
+
 R = TypeVar("R")
+
+#: Is told how much of a stage is done, 0 to 1, and a word on it.
+Progress = Callable[[float, str], None]
+
+
+def unheard(done: float, message: str) -> None:
+    """Progress that nobody waits for."""
 
 
 async def in_thread(threads: Executor, work: Callable[[], R], cancelled: threading.Event | None = None) -> R:
@@ -21,6 +32,8 @@ async def in_thread(threads: Executor, work: Callable[[], R], cancelled: threadi
         work: what to do.
         cancelled: set when the caller is cancelled, for work that looks at it now and then.
     """
+    # Lines of the log and spans of the trace belong to the request there, too.
+    work = partial(contextvars.copy_context().run, work)
     call = asyncio.get_running_loop().run_in_executor(threads, work)
     try:
         return await asyncio.shield(call)
@@ -33,7 +46,8 @@ async def in_thread(threads: Executor, work: Callable[[], R], cancelled: threadi
 
 @contextmanager
 def timed(timings_s: dict[str, float], stage: str) -> Iterator[None]:
-    """Add the seconds that a stage takes to those of its name."""
+    """Add the seconds that a stage takes to those of its name, and trace it by that name."""
     started = time.perf_counter()
-    yield
+    with tracing.span(stage):
+        yield
     timings_s[stage] = timings_s.get(stage, 0.0) + time.perf_counter() - started
