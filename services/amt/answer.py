@@ -10,7 +10,7 @@ from services.amt.transcriber import Transcription
 from services.music.export import FILE_SUFFIX, MEDIA_TYPE
 from services.music.notes import Note
 from services.music.score import Key, Metre, Tempo
-from services.runtime.answers import AnswerFile, listed, zipped_with_answer
+from services.runtime.answers import AnswerFile, listed, with_answer, zipped
 
 #: Notes written by one call of the JSON encoder, which holds Python's lock throughout.
 _NOTES_AT_ONCE: Final = 500
@@ -24,8 +24,13 @@ def as_json(transcription: Transcription, request_id: str, stem: str) -> bytes:
 
 def as_zip(transcription: Transcription, request_id: str, stem: str) -> bytes:
     """Write a zip of the files and of the JSON answer, which refers to them by name."""
+    return zipped(as_files(transcription, request_id, stem))
+
+
+def as_files(transcription: Transcription, request_id: str, stem: str) -> list[AnswerFile]:
+    """Write the files, and with them the JSON answer, which refers to them by name."""
     files = _files(transcription, stem)
-    return zipped_with_answer(files, _written(transcription, request_id, listed(files, by_name=True)), stem)
+    return with_answer(files, _written(transcription, request_id, listed(files, by_name=True)), stem)
 
 
 def _files(transcription: Transcription, stem: str) -> list[AnswerFile]:

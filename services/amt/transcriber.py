@@ -24,7 +24,26 @@ from services.music.notes import Note
 from services.music.score import Key, Metre, Tempo
 from services.runtime.processes import Processes
 from services.runtime.profiles import Profile
-from services.runtime.work import in_thread, timed
+from services.runtime.work import Progress, in_thread, timed, unheard
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What was heard in a recording: the end of the first stage, and all that the second one needs.
+
+    Attributes:
+        version: which version of the model heard it.
+        duration_s: length of the recording, in seconds.
+        notes: by onset, then pitch.
+        profile: what drift is watched by.
+        timings_s: seconds that each part of the stage took, by its name.
+    """
+
+    version: str
+    duration_s: float
+    notes: tuple[Note, ...]
+    profile: Profile
+    timings_s: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +94,7 @@ class Transcriber:
             )
 
     async def transcribe(self, source: BinaryIO, options: Options, *, title: str = "") -> Transcription:
-        """Transcribe a recording. Cancelling the call ends all of its work.
+        """Transcribe a recording: hear it, and write it down. Cancelling the call ends all of its work.
 
         Args:
             source: the file's bytes, seekable; it must stay open until this returns.
@@ -88,11 +107,20 @@ class Transcriber:
         self.check_room()
         self._running += 1
         try:
-            return await self._transcribe(source, options, title)
+            return await self.write(await self.hear(source), options, title=title)
         finally:
             self._running -= 1
 
-    async def _transcribe(self, source: BinaryIO, options: Options, title: str) -> Transcription:
+    async def hear(self, source: BinaryIO, progress: Progress = unheard) -> Heard:
+        """Hear a recording: the first stage, with no limit on how many are in it.
+
+        Args:
+            source: the file's bytes, seekable; it must stay open until this returns.
+            progress: is told how much of it was heard.
+
+        Raises:
+            CopyistError: of the kind that says who can do something about it.
+        """
         timings_s: dict[str, float] = {}
         cancelled = threading.Event()
         # Asked first: without a model there is no use in decoding.
@@ -101,25 +129,37 @@ class Transcriber:
             work = partial(decode, source, max_audio_s=self._max_audio_s, cancelled=cancelled.is_set)
             recording = await in_thread(self._threads, work, cancelled)
         with timed(timings_s, "model"):
-            posteriors = await self.piano.posteriors(recording.samples, version)
+            posteriors = await self.piano.posteriors(recording.samples, version, progress)
         with timed(timings_s, "notes"):
-            hear = partial(_hear, recording, posteriors, self.piano.thresholds)
-            notes, measured = await in_thread(self._threads, hear, cancelled)
-        duration_s = recording.duration_s
-        del recording, posteriors
+            find = partial(_found, recording, posteriors, self.piano.thresholds)
+            notes, measured = await in_thread(self._threads, find, cancelled)
+        return Heard(version, recording.duration_s, notes, measured, timings_s)
+
+    async def write(self, heard: Heard, options: Options, *, title: str = "") -> Transcription:
+        """Write down what was heard: the second stage, with no limit on how many are in it.
+
+        Args:
+            heard: what the first stage gave.
+            options: what is asked for.
+            title: what the score is called.
+
+        Raises:
+            CopyistError: of the kind that says who can do something about it.
+        """
         written = await self._processes.run(
             notation.write,
-            notes,
+            heard.notes,
             NotationOptions(tempo_bpm=options.tempo_bpm, quantise=options.quantise, title=title),
             options.formats,
         )
-        timings_s |= {"notation": written.notation_s, "engraving": written.engraving_s}
-        metrics.count(self.piano.name, version, duration_s, len(notes), timings_s, measured)
+        timings_s = {**heard.timings_s, "notation": written.notation_s, "engraving": written.engraving_s}
+        name, version = self.piano.name, heard.version
+        metrics.count(name, version, heard.duration_s, len(heard.notes), timings_s, heard.profile)
         return Transcription(
-            model=self.piano.name,
+            model=name,
             version=version,
-            duration_s=duration_s,
-            notes=notes,
+            duration_s=heard.duration_s,
+            notes=heard.notes,
             key=written.key,
             metre=written.metre,
             tempo=written.tempo,
@@ -132,7 +172,7 @@ class Transcriber:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
-def _hear(
+def _found(
     recording: Recording, posteriors: NDArray[np.uint8], thresholds: DecodingThresholds
 ) -> tuple[tuple[Note, ...], Profile]:
     notes = tuple(find_notes(posteriors, thresholds))

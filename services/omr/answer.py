@@ -9,7 +9,7 @@ from typing import Any
 from services.omr.document import members
 from services.omr.options import FILE_SUFFIX, MEDIA_TYPE
 from services.omr.reader import Reading
-from services.runtime.answers import AnswerFile, listed, zipped_with_answer
+from services.runtime.answers import AnswerFile, listed, with_answer, zipped
 
 
 def as_json(reading: Reading, request_id: str, stem: str, *, explain: bool) -> bytes:
@@ -27,10 +27,13 @@ def as_json(reading: Reading, request_id: str, stem: str, *, explain: bool) -> b
 
 def as_zip(reading: Reading, request_id: str, stem: str, *, explain: bool) -> bytes:
     """Write a zip of the files and of the JSON answer, which refers to them by name; as `as_json`."""
+    return zipped(as_files(reading, request_id, stem, explain=explain))
+
+
+def as_files(reading: Reading, request_id: str, stem: str, *, explain: bool) -> list[AnswerFile]:
+    """Write the files, and with them the JSON answer, which refers to them by name; as `as_json`."""
     files = _files(reading, stem)
-    return zipped_with_answer(
-        files, _written(reading, request_id, listed(files, by_name=True), explain), stem
-    )
+    return with_answer(files, _written(reading, request_id, listed(files, by_name=True), explain), stem)
 
 
 def message(reading: Reading) -> str:

@@ -8,28 +8,41 @@ import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import BinaryIO, TypeVar
 
 from services.errors import OverloadedError
 from services.omr import metrics, notation
-from services.omr.assembly.recognition import RecognisedPage, Recognition
-from services.omr.context import reread, windows_of
+from services.omr.assembly.recognition import Recognition
 from services.omr.document import write_document
 from services.omr.models import ContextModel, SymbolsModel
 from services.omr.options import Options, PageFormat
 from services.omr.overlay import overlay_png
+from services.omr.page_reader import PageReader, ReadPage, Versions
 from services.omr.palette import ColourBy
 from services.omr.restore import restore
-from services.omr.steps import made_ready, recognised
 from services.omr.uploads import PageLimits, PagePlace, find_pages, read_colours, read_page
 from services.runtime.processes import Processes
-from services.runtime.work import in_thread, timed
+from services.runtime.work import Progress, in_thread, timed, unheard
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """Files whose pages were found.
+
+    Attributes:
+        places: file and number of each page.
+        timings_s: seconds that it took, by the step's name.
+    """
+
+    places: tuple[PagePlace, ...]
+    timings_s: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +80,6 @@ class Reader:
         max_recognitions: int,
         pages_in_flight: int,
     ) -> None:
-        self.symbols = symbols
-        self.context = context
         self._processes = processes
         self._limits = limits
         self._max_recognitions = max_recognitions
@@ -77,6 +88,7 @@ class Reader:
         # A page under way is what takes memory: they are counted over all requests.
         self._turns = asyncio.Semaphore(pages_in_flight)
         self._threads = ThreadPoolExecutor(pages_in_flight, thread_name_prefix="page")
+        self.page_reader = PageReader(symbols, context, self._threads)
 
     def check_room(self) -> None:
         """Raise OverloadedError while as many requests as allowed are being served."""
@@ -88,7 +100,9 @@ class Reader:
             )
 
     async def read(self, sources: Sequence[BinaryIO], options: Options, *, title: str = "") -> Reading:
-        """Read the pages of one piece. Cancelling the call ends all of its work.
+        """Read the pages of one piece, and write down what is on them.
+
+        Cancelling the call ends all of its work.
 
         Args:
             sources: the files' bytes, in page order; they must stay open until this returns.
@@ -98,32 +112,101 @@ class Reader:
         Raises:
             CopyistError: of the kind that says who can do something about it.
         """
-        timings_s: dict[str, float] = {}
         async with self._admitted() as folder:
             # Asked first: without a model there is no use in looking at files.
-            version = (await self.symbols.versions())[-1]
-            context_version = (await self.context.versions())[-1] if self.context else None
-            with timed(timings_s, "open"):
-                places = await self._in_thread(partial(_open, sources, folder, self._limits))
-            look = partial(self._page, version, context_version, timings_s)
-            pages = await self._each(places, look)
-            written = await self._processes.run(notation.write, pages, options.formats, title)
-            timings_s |= {"assembly": written.assembly_s, "engraving": written.engraving_s}
-            files: dict[PageFormat, tuple[bytes, ...]] = {
-                kind: (content,) for kind, content in written.files.items()
-            }
-            if PageFormat.JSON in options.formats:
-                write = partial(write_document, written.recognition, places)
-                files[PageFormat.JSON] = (await self._in_thread(write),)
-            if PageFormat.OVERLAY in options.formats:
-                draw = partial(self._overlay, written.recognition, options.colour_by)
-                with timed(timings_s, "overlay"):
-                    drawn = await self._each(tuple(enumerate(places)), draw)
-                files[PageFormat.OVERLAY] = tuple(drawn)
+            versions = await self.page_reader.versions()
+            upload = await self.open(await self._in_thread(partial(_laid, sources, folder)))
+            return await self.write(upload, await self.read_pages(upload, versions), options, title=title)
+
+    async def open(self, files: Sequence[Path]) -> Upload:
+        """Find the pages of files.
+
+        Raises:
+            UnreadableMediaError, TooLargeError: as `services.omr.uploads.find_pages`.
+        """
+        timings_s: dict[str, float] = {}
+        with timed(timings_s, "open"):
+            places = await self._in_thread(partial(find_pages, files, self._limits))
+        return Upload(places, timings_s)
+
+    async def read_pages(
+        self,
+        upload: Upload,
+        versions: Versions,
+        *,
+        known: Mapping[int, ReadPage] = MappingProxyType({}),
+        keep: Callable[[int, ReadPage], Awaitable[None]] | None = None,
+        progress: Progress = unheard,
+    ) -> tuple[ReadPage, ...]:
+        """Read the pages of a piece one by one: the first stage, with no limit on how many pieces are in it.
+
+        Args:
+            upload: the pages.
+            versions: of the models that are to read them.
+            known: pages that those have read already, by their index.
+            keep: is given every other page once it was read.
+            progress: is told how many were read.
+
+        Raises:
+            CopyistError: of the kind that says who can do something about it.
+        """
+        pages = dict(known)
+        count = len(upload.places)
+
+        def tell() -> None:
+            progress(len(pages) / count, f"page {min(len(pages) + 1, count)} of {count}")
+
+        async def read(index: int) -> None:
+            page = await self.page_reader.read(upload.places[index], versions)
+            if keep is not None:
+                await keep(index, page)
+            pages[index] = page
+            tell()
+
+        tell()
+        await self._each([index for index in range(count) if index not in pages], read)
+        return tuple(pages[index] for index in range(count))
+
+    async def write(
+        self, upload: Upload, pages: Sequence[ReadPage], options: Options, *, title: str = ""
+    ) -> Reading:
+        """Write down what is on the pages: the second stage, with no limit on how many pieces are in it.
+
+        Args:
+            upload: the pages, which the overlay is drawn on.
+            pages: what the first stage gave: one or more, all by the same versions.
+            options: what is asked for.
+            title: what the score is called where the pages do not tell.
+
+        Raises:
+            CopyistError: of the kind that says who can do something about it.
+        """
+        timings_s = _summed([upload.timings_s, *(page.timings_s for page in pages)])
+        seen = [page.page for page in pages]
+        written = await self._processes.run(notation.write, seen, options.formats, title)
+        timings_s |= {"assembly": written.assembly_s, "engraving": written.engraving_s}
+        files: dict[PageFormat, tuple[bytes, ...]] = {
+            kind: (content,) for kind, content in written.files.items()
+        }
+        if PageFormat.JSON in options.formats:
+            write = partial(write_document, written.recognition, upload.places)
+            files[PageFormat.JSON] = (await self._in_thread(write),)
+        if PageFormat.OVERLAY in options.formats:
+            draw = partial(self._overlay, written.recognition, options.colour_by)
+            with timed(timings_s, "overlay"):
+                files[PageFormat.OVERLAY] = tuple(await self._each(tuple(enumerate(upload.places)), draw))
         files = {kind: files[kind] for kind in options.formats if kind in files}  # in the order asked
-        metrics.count(self.symbols.name, version, written.recognition, timings_s)
-        name, found = self.symbols.name, written.recognition
-        return Reading(name, version, context_version, places, found, files, timings_s)
+        name, versions = self.page_reader.symbols.name, pages[0].versions
+        metrics.count(name, versions.symbols, written.recognition, timings_s)
+        return Reading(
+            model=name,
+            version=versions.symbols,
+            context_version=versions.context,
+            places=upload.places,
+            recognition=written.recognition,
+            files=files,
+            timings_s=timings_s,
+        )
 
     async def restore(self, sources: Sequence[BinaryIO]) -> tuple[bytes, ...]:
         """Clean, straighten and binarise pages: a PNG of each. Cancelling the call ends all of its work.
@@ -132,8 +215,8 @@ class Reader:
             CopyistError: of the kind that says who can do something about it.
         """
         async with self._admitted() as folder:
-            places = await self._in_thread(partial(_open, sources, folder, self._limits))
-            return tuple(await self._each(places, self._restored))
+            upload = await self.open(await self._in_thread(partial(_laid, sources, folder)))
+            return tuple(await self._each(upload.places, self._restored))
 
     def close(self) -> None:
         """Give the threads back."""
@@ -149,26 +232,6 @@ class Reader:
                 yield Path(folder)
         finally:
             self._running -= 1
-
-    async def _page(
-        self, version: str, context_version: str | None, timings_s: dict[str, float], place: PagePlace
-    ) -> RecognisedPage:
-        with timed(timings_s, "read"):
-            picture = await self._in_thread(partial(read_page, place))
-        with timed(timings_s, "prepare"):
-            page, placed = await self._in_thread(partial(made_ready, picture))
-        del picture
-        with timed(timings_s, "model"):
-            stitcher = await self.symbols.look(page.image, placed, version)
-        with timed(timings_s, "staves"):
-            seen = await self._in_thread(partial(recognised, page, stitcher))
-        if self.context is None or context_version is None:
-            return seen
-        with timed(timings_s, "context"):
-            windows, tensors = await self._in_thread(partial(windows_of, seen))
-            readings = await self.context.reread(tensors, context_version)
-            symbols = await self._in_thread(partial(reread, seen.symbols, windows, readings))
-        return replace(seen, symbols=symbols)
 
     async def _overlay(
         self, recognition: Recognition, colour_by: ColourBy, numbered: tuple[int, PagePlace]
@@ -201,12 +264,18 @@ class Reader:
         return await in_thread(self._threads, work)
 
 
-def _open(sources: Sequence[BinaryIO], folder: Path, limits: PageLimits) -> tuple[PagePlace, ...]:
-    """Lay the files into a folder, and find their pages."""
-    paths = []
-    for index, source in enumerate(sources):
-        path = folder / str(index)
+def _laid(sources: Sequence[BinaryIO], folder: Path) -> list[Path]:
+    """Lay the files' bytes into a folder."""
+    paths = [folder / str(index) for index in range(len(sources))]
+    for source, path in zip(sources, paths, strict=True):
         with path.open("wb") as file:
             shutil.copyfileobj(source, file)
-        paths.append(path)
-    return find_pages(paths, limits)
+    return paths
+
+
+def _summed(timings_s: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    total: dict[str, float] = {}
+    for each in timings_s:
+        for stage, seconds in each.items():
+            total[stage] = total.get(stage, 0.0) + seconds
+    return total

@@ -12,6 +12,8 @@ from typing import Any, Final
 
 JSON: Final = "application/json"
 ZIP: Final = "application/zip"
+#: What stands for a format where the file is the JSON answer.
+ANSWER: Final = "answer"
 
 _LONGEST_STEM: Final = 100
 
@@ -67,8 +69,8 @@ def zipped(files: Sequence[AnswerFile]) -> bytes:
     return buffer.getvalue()
 
 
-def zipped_with_answer(files: Sequence[AnswerFile], answer: Iterable[bytes], stem: str) -> bytes:
-    """Write a zip of files and of the JSON answer, `stem.json` unless a file is called so."""
+def with_answer(files: Sequence[AnswerFile], answer: Iterable[bytes], stem: str) -> list[AnswerFile]:
+    """Add the JSON answer to files, as `stem.json` unless one of them is called so."""
     taken = {file.name for file in files}
     name = f"{stem}.json" if f"{stem}.json" not in taken else f"{stem}.answer.json"
-    return zipped([*files, AnswerFile(name, "json", JSON, b"".join(answer))])
+    return [*files, AnswerFile(name, ANSWER, JSON, b"".join(answer))]
