@@ -15,8 +15,10 @@ from services.amt.backend import Backend
 from services.amt.options import Options
 from services.runtime import forms
 from services.runtime.answers import JSON, ZIP, stem_of
-from services.runtime.api import ServiceApi, in_time
+from services.runtime.api import ServiceApi
+from services.runtime.deadlines import in_time
 from services.runtime.http import request_id, while_connected
+from services.runtime.jobs.intake import JobKind
 from services.runtime.negotiation import negotiated
 from services.runtime.settings import Settings
 
@@ -26,12 +28,19 @@ RECORDING: Final = forms.UploadKind(
     max_files=1,
     when_too_large="Compress it (flac, ogg or mp3) or cut it into parts, and send them one by one.",
 )
+_SHORTER: Final = "a shorter recording"
 
 
 class AudioApi(ServiceApi[Backend]):
     """The routes of one serving process."""
 
     title = "transcription"
+    jobs = JobKind(
+        service="amt",
+        smaller=_SHORTER,
+        upload=lambda settings: RECORDING,
+        options=lambda texts: Options.parse(texts).texts(),
+    )
 
     def specification(self, settings: Settings) -> dict[str, Any]:
         """Write the OpenAPI description with the limits that hold here."""
@@ -47,7 +56,7 @@ class AudioApi(ServiceApi[Backend]):
         media_type = negotiated(request.headers.get("Accept", "*/*"), (JSON, ZIP))
         backend.transcriber.check_room()
         work = _transcribed(request, backend, media_type)
-        return await in_time(work, backend.settings.request_timeout_s, "a shorter recording")
+        return await in_time(work, backend.settings.request_timeout_s, _SHORTER)
 
 
 async def _transcribed(request: Request, backend: Backend, media_type: str) -> Response:

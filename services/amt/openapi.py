@@ -7,6 +7,7 @@ from typing import Any, Final
 from services.amt.options import FASTEST_BPM, INSTRUMENTS, SLOWEST_BPM
 from services.music.export import Format
 from services.music.rhythm import Quantise
+from services.runtime.jobs.openapi import JOB_SCHEMAS, job_paths
 from services.runtime.openapi import (
     INTEGER,
     NUMBER,
@@ -29,8 +30,23 @@ def specification(settings: Settings) -> dict[str, Any]:
         "A recording goes in; its notes, key, metre and tempo come out, and the score as MIDI, MusicXML, "
         "PDF, SVG, JSON and CSV.",
         "transcription",
-        {"/v1/transcribe": {"post": _transcribe(settings)}},
-        _schemas(),
+        {
+            "/v1/transcribe": {"post": _transcribe(settings)},
+            **job_paths(
+                settings,
+                _form(),
+                _takes(settings),
+                "curl -F file=@prelude.mp3 -F formats=midi,musicxml,pdf http://localhost:3000/v1/jobs",
+            ),
+        },
+        {**_schemas(), **JOB_SCHEMAS},
+    )
+
+
+def _takes(settings: Settings) -> str:
+    return (
+        "Takes wav, flac, mp3, ogg, opus, m4a and aac of any rate, depth and channel count, up to "
+        f"{settings.max_upload_bytes} bytes and {settings.max_audio_s} s."
     )
 
 
@@ -38,9 +54,8 @@ def _transcribe(settings: Settings) -> dict[str, Any]:
     return {
         "summary": "Transcribe a recording",
         "tags": ["transcription"],
-        "description": "Takes wav, flac, mp3, ogg, opus, m4a and aac of any rate, depth and channel count, "
-        f"up to {settings.max_upload_bytes} bytes and {settings.max_audio_s} s. Nothing is kept here."
-        " With `Accept: application/zip` the answer is one zip of the files and of the JSON answer.\n\n"
+        "description": f"{_takes(settings)} Nothing is kept here. With `Accept: application/zip` the answer "
+        "is one zip of the files and of the JSON answer.\n\n"
         "```\ncurl -F file=@prelude.mp3 -F formats=midi,musicxml,pdf http://localhost:3000/v1/transcribe\n```",
         "requestBody": {
             "required": True,

@@ -51,6 +51,16 @@ class Options:
             ),
         )
 
+    def texts(self) -> dict[str, str]:
+        """Write the options as texts by name, always alike for the same options."""
+        said = {
+            "instrument": self.instrument,
+            "formats": ",".join(self.formats),
+            "tempo": "" if self.tempo_bpm is None else repr(self.tempo_bpm),
+            "quantise": self.quantise.value,
+        }
+        return {name: text for name, text in said.items() if text}
+
 
 def _bpm(text: str) -> float:
     try:

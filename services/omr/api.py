@@ -16,8 +16,10 @@ from services.omr.backend import Backend
 from services.omr.options import Options
 from services.runtime import forms
 from services.runtime.answers import JSON, ZIP, AnswerFile, stem_of, zipped
-from services.runtime.api import ServiceApi, in_time
+from services.runtime.api import ServiceApi
+from services.runtime.deadlines import in_time
 from services.runtime.http import request_id, while_connected
+from services.runtime.jobs.intake import JobKind
 from services.runtime.negotiation import negotiated
 from services.runtime.options import given
 from services.runtime.settings import Settings
@@ -26,10 +28,25 @@ PNG: Final = "image/png"
 _FEWER: Final = "fewer pages"
 
 
+def _kind(settings: Settings) -> forms.UploadKind:
+    return forms.UploadKind(
+        what="page",
+        example="page.png",
+        max_files=settings.max_pages,
+        when_too_large="Send fewer pages at once, or compress them (png, jpg or tiff with compression).",
+    )
+
+
 class PageApi(ServiceApi[Backend]):
     """The routes of one serving process."""
 
     title = "recognition"
+    jobs = JobKind(
+        service="omr",
+        smaller=_FEWER,
+        upload=_kind,
+        options=lambda texts: Options.parse(texts).texts(),
+    )
 
     def specification(self, settings: Settings) -> dict[str, Any]:
         """Write the OpenAPI description with the limits that hold here."""
@@ -56,15 +73,6 @@ class PageApi(ServiceApi[Backend]):
         backend = self.working()
         backend.reader.check_room()
         return await in_time(_restored(request, backend), backend.settings.request_timeout_s, _FEWER)
-
-
-def _kind(settings: Settings) -> forms.UploadKind:
-    return forms.UploadKind(
-        what="page",
-        example="page.png",
-        max_files=settings.max_pages,
-        when_too_large="Send fewer pages at once, or compress them (png, jpg or tiff with compression).",
-    )
 
 
 async def _recognized(request: Request, backend: Backend, media_type: str) -> Response:

@@ -9,6 +9,7 @@ from services.omr.assembly.recognition import Role
 from services.omr.options import PageFormat
 from services.omr.palette import ColourBy
 from services.omr.vocabulary import SymbolClass
+from services.runtime.jobs.openapi import JOB_SCHEMAS, job_paths
 from services.runtime.openapi import (
     INTEGER,
     NUMBER,
@@ -47,8 +48,14 @@ def specification(settings: Settings) -> dict[str, Any]:
         {
             "/v1/recognize": {"post": _recognize(settings)},
             "/v1/restore": {"post": _restore(settings)},
+            **job_paths(
+                settings,
+                _form(),
+                _takes(settings),
+                "curl -F file=@sonata.pdf -F formats=musicxml,overlay http://localhost:3002/v1/jobs",
+            ),
         },
-        _schemas(),
+        {**_schemas(), **JOB_SCHEMAS},
     )
 
 
@@ -56,7 +63,7 @@ def _takes(settings: Settings) -> str:
     return (
         "Takes png, jpg, tiff, webp, bmp and pdf, several files in page order, up to "
         f"{settings.max_upload_bytes} bytes, {settings.max_pages} pages and {settings.max_page_pixels} "
-        "pixels a page. Nothing is kept here."
+        "pixels a page."
     )
 
 
@@ -64,8 +71,9 @@ def _recognize(settings: Settings) -> dict[str, Any]:
     return {
         "summary": "Recognise pages of printed music as one piece",
         "tags": ["recognition"],
-        "description": f"{_takes(settings)} Pages without staves are no error: `message` tells of them. With "
-        "`Accept: application/zip` the answer is one zip of the files and of the JSON answer.\n\n"
+        "description": f"{_takes(settings)} Nothing is kept here. Pages without staves are no error: "
+        "`message` tells of them. With `Accept: application/zip` the answer is one zip of the files and of "
+        "the JSON answer.\n\n"
         "```\ncurl -F file=@page1.png -F file=@page2.png -F formats=musicxml,overlay "
         "http://localhost:3002/v1/recognize\n```",
         "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": _form()}}},
@@ -86,7 +94,8 @@ def _restore(settings: Settings) -> dict[str, Any]:
     return {
         "summary": "Clean and straighten pages of a poor copy",
         "tags": ["recognition"],
-        "description": f"{_takes(settings)} The answer is a PNG of black and white; of several pages, a zip.",
+        "description": f"{_takes(settings)} Nothing is kept here. The answer is a PNG of black and white; "
+        "of several pages, a zip.",
         "requestBody": {
             "required": True,
             "content": {

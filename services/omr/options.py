@@ -67,3 +67,12 @@ class Options:
             ),
             explain=one_of("explain", said.get("explain", "0"), ("0", "1", "false", "true")) in ("1", "true"),
         )
+
+    def texts(self) -> dict[str, str]:
+        """Write the options as texts by name, always alike for the same options."""
+        said = {
+            "formats": ",".join(self.formats),
+            "colour_by": self.colour_by.value,
+            "explain": str(int(self.explain)),
+        }
+        return {name: text for name, text in said.items() if text}

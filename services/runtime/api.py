@@ -1,9 +1,8 @@
-"""What the HTTP APIs of all services have in common: health, models, metrics, documentation, time limits."""
+"""What the HTTP APIs of all services have in common: jobs, health, models, metrics, documentation."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
 from typing import Any, Generic, Protocol, TypeVar
 
 from starlette.requests import Request
@@ -12,10 +11,10 @@ from starlette.routing import BaseRoute, Mount, Route
 
 from services.errors import ModelUnavailableError
 from services.runtime import docs, metrics
-from services.runtime.problems import TimedOutError
+from services.runtime.jobs.api import JobApi
+from services.runtime.jobs.desk import JobDesk
+from services.runtime.jobs.intake import JobKind
 from services.runtime.settings import Settings
-
-R = TypeVar("R")
 
 
 class ApiBackend(Protocol):
@@ -36,16 +35,19 @@ B = TypeVar("B", bound=ApiBackend)
 
 
 class ServiceApi(Generic[B]):
-    """The routes of one serving process; they work once `backend` is set.
+    """The routes of one serving process; they work once `backend` and `desk` are set.
 
     Subclasses add what their service does.
     """
 
     #: What the API is called in its documentation.
     title: str
+    #: What it takes as a job.
+    jobs: JobKind
 
     def __init__(self) -> None:
         self.backend: B | None = None
+        self.desk: JobDesk | None = None
 
     def specification(self, settings: Settings) -> dict[str, Any]:
         """Write the OpenAPI description with the limits that hold here."""
@@ -58,12 +60,23 @@ class ServiceApi(Generic[B]):
             ModelUnavailableError: it has not.
         """
         if self.backend is None:
-            raise ModelUnavailableError("The service is starting.", remedy="Try again in a moment.")
+            raise _starting()
         return self.backend
+
+    def working_desk(self) -> JobDesk:
+        """Give the desk of jobs once the service has started.
+
+        Raises:
+            ModelUnavailableError: it has not.
+        """
+        if self.desk is None:
+            raise _starting()
+        return self.desk
 
     def routes(self) -> list[BaseRoute]:
         """List all routes."""
         return [
+            *JobApi(self.jobs, self.working_desk).routes(),
             Route("/v1/models", self.models, methods=["GET"]),
             Route("/livez", self.livez, methods=["GET"]),
             Route("/readyz", self.readyz, methods=["GET"]),
@@ -100,22 +113,5 @@ class ServiceApi(Generic[B]):
         return JSONResponse(self.specification(self.working().settings))
 
 
-async def in_time(work: Awaitable[R], limit_s: int, smaller: str) -> R:
-    """Wait for an answer, but not for longer than any request may take.
-
-    Args:
-        work: what makes it.
-        limit_s: the limit, in seconds.
-        smaller: what would take less, such as `a shorter recording`.
-
-    Raises:
-        TimedOutError: it took longer.
-    """
-    try:
-        async with asyncio.timeout(limit_s):
-            return await work
-    except TimeoutError:
-        raise TimedOutError(
-            f"The request took longer than the limit of {limit_s} s (COPYIST_REQUEST_TIMEOUT_S).",
-            remedy=f"Send {smaller}, or try again when the service is less busy.",
-        ) from None
+def _starting() -> ModelUnavailableError:
+    return ModelUnavailableError("The service is starting.", remedy="Try again in a moment.")

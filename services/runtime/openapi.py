@@ -103,13 +103,21 @@ def schema_ref(name: str) -> dict[str, Any]:
 
 _PROBLEMS: Final = {
     "bad-request": (400, "The form is not as documented."),
+    "not-found": (404, "There is nothing at this address."),
+    "job-not-found": (404, "There is no such job, or it is another's."),
     "not-acceptable": (406, "None of the accepted media types can be given."),
     "too-large": (413, "The upload exceeds a limit; the detail names it."),
     "unreadable-media": (422, "The file cannot be read, or an option does not exist."),
+    "range-not-satisfiable": (416, "The range lies beyond the file's end."),
+    "unknown-option": (422, "A parameter, or its value, does not exist."),
+    "idempotency-conflict": (422, "The Idempotency-Key stands for another submission."),
+    "webhook-refused": (422, "The webhook is not public, or cannot be signed here."),
     "overloaded": (429, "The service has no room just now; see `Retry-After`."),
     "internal-error": (500, "A fault of the service."),
     "model-error": (502, "The model did not answer as agreed."),
     "model-unavailable": (503, "The model server is not there for the moment; see `Retry-After`."),
+    "database-unavailable": (503, "The database of jobs does not answer; see `Retry-After`."),
+    "storage-unavailable": (503, "The storage of files does not answer, or is full; see `Retry-After`."),
     "timed-out": (504, "The request took longer than allowed."),
 }
 
@@ -119,6 +127,9 @@ def problems(*slugs: str) -> dict[str, Any]:
     responses: dict[str, Any] = {}
     for slug in slugs:
         status, description = _PROBLEMS[slug]
+        if str(status) in responses:
+            responses[str(status)]["description"] += f" {description}"
+            continue
         response: dict[str, Any] = {
             "description": description,
             "content": {PROBLEM: {"schema": schema_ref("Problem")}},

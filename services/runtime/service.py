@@ -17,7 +17,10 @@ from services.runtime import tracing
 from services.runtime.api import ApiBackend, ServiceApi
 from services.runtime.grpc import GrpcServer
 from services.runtime.inference import Recogniser
+from services.runtime.jobs.desk import JobDesk
+from services.runtime.parent import end_with_parent
 from services.runtime.settings import Settings
+from services.runtime.stopping import when_told_to_stop
 
 #: Longer than our own limit, which answers with a problem document.
 _GRACE_S: Final = 60
@@ -60,6 +63,8 @@ class ServingProcess(Generic[B]):
     @bentoml.on_startup  # type: ignore[untyped-decorator]
     async def start(self) -> None:
         """Connect to the model server, open the gRPC port, and warm up."""
+        # BentoML's main process may be killed: what it leaves behind would hold the ports.
+        end_with_parent()
         kind = type(self)
         backend = kind.backend(self.settings)
         recogniser = kind.recogniser(backend)
@@ -72,6 +77,9 @@ class ServingProcess(Generic[B]):
         )
         await self.grpc_server.start()
         self.warming = asyncio.create_task(backend.warm_up())
+        self.api.desk = desk = JobDesk(self.api.jobs.service, self.settings)
+        desk.start()
+        when_told_to_stop(desk.stop_watching)
         self.api.backend = backend
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
@@ -79,6 +87,8 @@ class ServingProcess(Generic[B]):
         """Finish what runs, and let go of everything."""
         await self.grpc_server.stop(self.settings.drain_s)
         self.warming.cancel()
+        if self.api.desk is not None:
+            await self.api.desk.close()
         if self.api.backend is not None:
             await self.api.backend.close()
         await asyncio.to_thread(tracing.shutdown)

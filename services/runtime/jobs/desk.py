@@ -1,0 +1,276 @@
+"""The desk of jobs: what a serving process asks of the database and the storage, off its event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import threading
+import time
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import BinaryIO, Final, TypeVar
+from uuid import uuid4
+
+from services.errors import CopyistError, DatabaseUnavailableError, InputError
+from services.runtime.database import Database, connect
+from services.runtime.files import FileStore, file_path, input_path, job_folder
+from services.runtime.jobs import gauges
+from services.runtime.jobs.job import Job, JobFile, JobInput, JobState, Submission
+from services.runtime.jobs.store import JobPage, JobStore
+from services.runtime.jobs.watching import Watches
+from services.runtime.migrations import SchemaError, prepare
+from services.runtime.settings import Settings
+from services.runtime.work import in_thread
+
+R = TypeVar("R")
+
+log = logging.getLogger("copyist.jobs")
+
+#: Seconds between two looks at the jobs that are watched: workers write their progress as often.
+WATCH_S: Final = 0.5
+#: Seconds between two counts of all jobs.
+COUNT_S: Final = 5.0
+#: Threads that speak with the database, and that move files; more calls wait for them.
+_DATABASE_THREADS: Final = 4
+_FILE_THREADS: Final = 8
+_HASH_BYTES: Final = 1 << 18
+
+
+class IdempotencyConflictError(InputError):
+    """A key that stands for another submission already."""
+
+    slug = "idempotency-conflict"
+    title = "The Idempotency-Key stands for another submission"
+    status = 422
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What a caller hands in at the desk.
+
+    Attributes:
+        owner: whose job it is to be.
+        key: the caller's Idempotency-Key; empty for none.
+        title: what the result's files are called by.
+        options: what is asked for; checked, and in their normal form.
+        files: what was uploaded, in order.
+        webhook_url: is told of the job's end; empty for none.
+        request_id: of the request.
+        trace: its W3C `traceparent`; empty for none.
+    """
+
+    owner: str
+    key: str
+    title: str
+    options: Mapping[str, str]
+    files: Sequence[BinaryIO]
+    webhook_url: str = ""
+    request_id: str = ""
+    trace: str = ""
+
+
+class JobDesk:
+    """Jobs of one service, for one serving process; made and used within its event loop.
+
+    The database is first asked when it is first needed: a service that is never sent a job, or whose
+    database is away, serves everything else.
+
+    Args:
+        service: whose jobs, such as `amt`.
+        settings: where they are kept, and the limits.
+    """
+
+    def __init__(self, service: str, settings: Settings) -> None:
+        self.service = service
+        self.settings = settings
+        self.watches = Watches(settings.max_event_streams)
+        self._files = FileStore(settings.files_url)
+        self._for_database = ThreadPoolExecutor(_DATABASE_THREADS, "jobs-database")
+        self._for_files = ThreadPoolExecutor(_FILE_THREADS, "jobs-files")
+        self._connecting = threading.Lock()
+        self._connected: tuple[Database, JobStore] | None = None
+        self._looking: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to look at jobs now and then, for those who watch them and for Prometheus."""
+        self._looking = asyncio.create_task(self._look())
+
+    def stop_watching(self) -> None:
+        """End all event streams: the service is about to stop, and will wait for them."""
+        self.watches.stop()
+
+    async def close(self) -> None:
+        """Let go of everything."""
+        self.stop_watching()
+        if self._looking is not None:
+            self._looking.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._looking
+        await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
+        self._for_database.shutdown()
+        self._for_files.shutdown()
+        if self._connected is not None:
+            database, store = self._connected
+            store.close()
+            database.close()
+
+    async def submit(self, order: Order) -> tuple[Job, bool]:
+        """Take in a job, its files first; a job of the same key or content is given instead.
+
+        Returns:
+            The job, and whether it is new. Whatever goes wrong, no file is left behind.
+
+        Raises:
+            IdempotencyConflictError: the caller's key stands for another submission.
+            OverloadedError: there are as many unfinished jobs as there may be.
+        """
+        inputs = await in_thread(self._for_files, lambda: tuple(map(_described, order.files)))
+        submission = Submission(
+            id=uuid4().hex,
+            service=self.service,
+            owner=order.owner,
+            key=order.key or _digest(order, inputs),
+            title=order.title,
+            options=dict(order.options),
+            inputs=inputs,
+            webhook_url=order.webhook_url,
+            request_id=order.request_id,
+            trace=order.trace,
+        )
+        known = await self._ask(lambda store: store.find_by_key(self.service, order.owner, submission.key))
+        if known is not None:
+            return _same(known, submission), False
+        return await self._take_in(submission, order.files)
+
+    async def _take_in(self, submission: Submission, files: Sequence[BinaryIO]) -> tuple[Job, bool]:
+        created = False
+        try:
+            await in_thread(self._for_files, lambda: self._write(submission, files))
+            job, created = await self._ask(lambda store: store.submit(submission))
+        finally:
+            if not created:
+                await self._remove(submission.id)
+        return (job if created else _same(job, submission)), created
+
+    def _write(self, submission: Submission, files: Sequence[BinaryIO]) -> None:
+        for number, (file, described) in enumerate(zip(files, submission.inputs, strict=True)):
+            file.seek(0)
+            written = self._files.write(input_path(submission.id, number), file)
+            if (written.size, written.sha256) != (described.size, described.sha256):
+                raise CopyistError("The storage of files took in something else than was sent.")
+
+    async def _remove(self, job_id: str) -> None:
+        try:
+            await in_thread(self._for_files, lambda: self._files.remove_tree(job_folder(job_id)))
+        except CopyistError as error:
+            log.warning("files of job %s stay until they are swept: %s", job_id, error)
+
+    async def find(self, owner: str, job_id: str) -> Job:
+        """Give a job of an owner.
+
+        Raises:
+            JobNotFoundError: the owner has none of that id.
+        """
+        return await self._ask(lambda store: store.find(self.service, owner, job_id))
+
+    async def list(self, owner: str, states: Collection[JobState], limit: int, after: str | None) -> JobPage:
+        """List an owner's jobs, newest first; see `JobStore.list`."""
+        return await self._ask(lambda store: store.list(self.service, owner, states, limit, after))
+
+    async def cancel(self, owner: str, job_id: str) -> Job:
+        """Cancel a job; a finished one stays as it is.
+
+        Raises:
+            JobNotFoundError: the owner has none of that id.
+        """
+        return await self._ask(lambda store: store.cancel(self.service, owner, job_id))
+
+    async def forget(self, owner: str, job_id: str) -> None:
+        """Remove a finished job and its files.
+
+        Raises:
+            JobNotFoundError: the owner has no finished job of that id.
+        """
+        await in_thread(self._for_files, lambda: self._files.remove_tree(job_folder(job_id)))
+        await self._ask(lambda store: store.forget(self.service, owner, job_id))
+
+    async def read(self, job_id: str, file: JobFile, start: int, end: int) -> AsyncGenerator[bytes, None]:
+        """Read a job's file from `start` up to, not including, `end`, in blocks."""
+        blocks = self._files.read_range(file_path(job_id, file.sha256), start, end)
+        while block := await in_thread(self._for_files, lambda: next(blocks, b"")):
+            yield block
+
+    async def _ask(self, question: Callable[[JobStore], R]) -> R:
+        return await in_thread(self._for_database, lambda: question(self._store()))
+
+    def _store(self) -> JobStore:
+        with self._connecting:
+            if self._connected is None:
+                database = connect(self.settings.database_url)
+                try:
+                    prepare(database)
+                    self._connected = database, JobStore(database, self.settings)
+                except SchemaError as error:
+                    database.close()
+                    # Whoever calls can do nothing about it but come again; the operator's log tells more.
+                    raise DatabaseUnavailableError(error.detail, remedy=error.remedy) from error
+                except BaseException:
+                    database.close()
+                    raise
+            return self._connected[1]
+
+    async def _look(self) -> None:
+        counted_at = -COUNT_S
+        answering = True
+        while True:
+            try:
+                if time.monotonic() - counted_at >= COUNT_S:
+                    counted_at = time.monotonic()
+                    gauges.tell(self.service, await self._ask(lambda store: store.counts(self.service)))
+                if watched := self.watches.watched():
+                    self.watches.tell(watched, await self._ask(lambda store: store.many(watched)))
+                answering = True
+            except CopyistError as error:
+                if answering:
+                    log.warning("jobs cannot be looked at: %s", error)
+                answering = False
+            except Exception:
+                log.exception("jobs cannot be looked at")
+            await asyncio.sleep(WATCH_S)
+
+
+def _described(file: BinaryIO) -> JobInput:
+    """Measure an uploaded file, in blocks."""
+    file.seek(0)
+    digest = hashlib.sha256()
+    size = 0
+    while block := file.read(_HASH_BYTES):
+        digest.update(block)
+        size += len(block)
+    return JobInput(size, digest.hexdigest())
+
+
+def _digest(order: Order, inputs: Sequence[JobInput]) -> str:
+    """What makes two submissions without a key the same: all that is asked for, and to be told to whom."""
+    options = [f"{name}={text}" for name, text in sorted(order.options.items())]
+    parts = [order.title, order.webhook_url, *options, "", *(given.sha256 for given in inputs)]
+    return "sha256:" + hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _same(known: Job, submission: Submission) -> Job:
+    """Give a known job if it is what a submission of its key asks for."""
+
+    def asked(one: Submission) -> tuple[object, ...]:
+        return one.title, dict(one.options), one.inputs, one.webhook_url
+
+    if asked(known.submission) == asked(submission):
+        return known
+    raise IdempotencyConflictError(
+        f"The Idempotency-Key was used for job {known.id}, with another file, option, name or webhook.",
+        remedy="Choose a new key for each submission, or leave it out: the same content gives the same job.",
+    )
