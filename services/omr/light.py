@@ -50,6 +50,13 @@ def even_light(gray: Gray) -> Gray:
     return _uint8(cv2.LUT(even, _curve(even, paper)))
 
 
+def unevenness(gray: Gray) -> float:
+    """Tell how much darker the paper of a page is where it is darkest, 0 (even) to 1."""
+    small = _uint8(cv2.resize(gray, _small_size(gray, _SMALL_SIDE), interpolation=cv2.INTER_AREA))
+    dark, light = np.percentile(_paper(_positive(small)), (5, 95))
+    return float(1 - dark / light)
+
+
 def _positive(gray: Gray) -> Gray:
     """Turn a negative (thin light strokes on a dark ground) into a positive."""
     small = _uint8(cv2.resize(gray, _small_size(gray, 2 * _SMALL_SIDE), interpolation=cv2.INTER_AREA))
