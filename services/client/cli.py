@@ -20,7 +20,7 @@ INTERRUPTED = 130
 
 #: Commands of those who run the services, by the module that holds each; loaded only when one is asked for,
 #: as they bring the services' own code along.
-OPERATING: Final[Mapping[str, str]] = {}
+OPERATING: Final[Mapping[str, str]] = {"migrate": "services.operate.migrate"}
 
 
 class LazyGroup(click.Group):

@@ -2,10 +2,39 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
 
 import sqlalchemy as sa
+
+from services.errors import CopyistError, DatabaseUnavailableError
+
+_log = logging.getLogger("copyist.database")
+
+#: Seconds that a statement waits for another process's transaction on SQLite.
+_SQLITE_BUSY_S: Final = 30
+#: Seconds that making a connection to PostgreSQL, or waiting for a free one, may take.
+_CONNECT_LIMIT_S: Final = 5
+#: Notice within seconds that a server is gone, instead of TCP's quarter of an hour.
+_POSTGRES_OPTIONS: Final = {
+    "connect_timeout": _CONNECT_LIMIT_S,
+    "keepalives_idle": 5,
+    "keepalives_interval": 3,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+    "application_name": "copyist",
+}
+_POSTGRES_NAMES: Final = ("postgresql", "postgres", "postgresql+psycopg")
+
+
+class DatabaseUrlError(CopyistError):
+    """The setting of the database's address cannot be meant."""
+
+    slug = "database-url"
+    title = "The address of the database is not understood"
 
 
 class Database:
@@ -20,6 +49,11 @@ class Database:
         self.url = url
         self.engine = engine
 
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether it is a file of this machine."""
+        return self.engine.dialect.name == "sqlite"
+
     @contextmanager
     def begin(self) -> Iterator[sa.Connection]:
         """Give a connection with a transaction, committed at the end unless an exception passes.
@@ -27,12 +61,46 @@ class Database:
         Raises:
             DatabaseUnavailableError: the database does not answer, or the connection was lost.
         """
-        with self.engine.begin() as connection:
+        with translated(), self.engine.begin() as connection:
+            if self.is_sqlite:
+                # Python's driver would begin only at the first change: what was read before could be old.
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """Give a connection that only reads; it waits for no writer.
+
+        Raises:
+            DatabaseUnavailableError: the database does not answer, or the connection was lost.
+        """
+        with translated(), self.engine.connect() as connection:
             yield connection
 
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Make Copyist's error of a lost or refused connection."""
+    try:
+        yield
+    except (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError) as error:
+        raise _unavailable(error) from error
+    except sa.exc.DBAPIError as error:
+        if not error.connection_invalidated:
+            raise
+        raise _unavailable(error) from error
+
+
+def _unavailable(error: Exception) -> DatabaseUnavailableError:
+    # What the driver says may name hosts and users: for the log, not for callers.
+    _log.warning("the database is not available: %s", str(error).splitlines()[0])
+    return DatabaseUnavailableError(
+        "The database of jobs does not answer.", remedy="Try again in a few seconds."
+    )
 
 
 def connect(url: str) -> Database:
@@ -44,4 +112,53 @@ def connect(url: str) -> Database:
     Raises:
         DatabaseUrlError: neither of these.
     """
-    raise NotImplementedError
+    try:
+        parsed = sa.make_url(url)
+    except sa.exc.ArgumentError:
+        raise _not_understood() from None
+    if parsed.drivername == "sqlite" and parsed.database:
+        return Database(url, _sqlite(parsed, Path(parsed.database)))
+    if parsed.drivername in _POSTGRES_NAMES:
+        return Database(url, _postgres(parsed.set(drivername="postgresql+psycopg")))
+    raise _not_understood()
+
+
+def _not_understood() -> DatabaseUrlError:
+    return DatabaseUrlError(
+        "COPYIST_DATABASE_URL is neither sqlite:///FILE nor postgresql://USER@HOST/NAME.",
+        remedy="Set it to one of these.",
+    )
+
+
+def _sqlite(url: sa.URL, file: Path) -> sa.Engine:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    engine = sa.create_engine(
+        url,
+        connect_args={"timeout": _SQLITE_BUSY_S},
+        pool_size=10,
+        max_overflow=20,
+        pool_timeout=_SQLITE_BUSY_S,
+    )
+
+    @sa.event.listens_for(engine, "connect")
+    def prepare(connection: Any, _record: Any) -> None:
+        # DBOS, which works through the same connections, counts on immediate transactions and foreign keys.
+        connection.isolation_level = "IMMEDIATE"
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute("PRAGMA foreign_keys=ON")
+
+    return engine
+
+
+def _postgres(url: sa.URL) -> sa.Engine:
+    options = {name: value for name, value in _POSTGRES_OPTIONS.items() if name not in url.query}
+    return sa.create_engine(
+        url,
+        connect_args=options,
+        pool_size=5,
+        max_overflow=15,
+        pool_timeout=_CONNECT_LIMIT_S,
+        pool_pre_ping=True,
+        pool_recycle=1800,
+    )

@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Final
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from dbos import DBOS
+
 from services.errors import CopyistError
-from services.runtime.database import Database
+from services.runtime.database import Database, translated
+
+#: Of our own choosing: whoever migrates PostgreSQL holds this advisory lock.
+_LOCK: Final = 0x434F5059
 
 
 class SchemaError(CopyistError):
@@ -15,7 +28,14 @@ class SchemaError(CopyistError):
 
 def migrate(database: Database) -> None:
     """Bring the schema up to date, DBOS's own tables too; safe to run in several processes at once."""
-    raise NotImplementedError
+    with database.begin() as connection:
+        if not database.is_sqlite:
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+        config = _config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+    with translated():
+        DBOS.migrate(database.engine.url.render_as_string(hide_password=False))
 
 
 def prepare(database: Database) -> None:
@@ -24,4 +44,25 @@ def prepare(database: Database) -> None:
     Raises:
         SchemaError: PostgreSQL's schema is not up to date; `copyist migrate` makes it so.
     """
-    raise NotImplementedError
+    if database.is_sqlite:
+        migrate(database)
+        return
+    with database.read() as connection:
+        found = MigrationContext.configure(connection).get_current_revision()
+    # A newer schema is no fault: migrations leave room for the release before, which still runs beside it.
+    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+    if found is None or (found in known and found != _newest()):
+        raise SchemaError(
+            f"The database has schema {found or 'none'}; this version of Copyist needs {_newest()}.",
+            remedy="Run `copyist migrate`.",
+        )
+
+
+def _newest() -> str | None:
+    return ScriptDirectory.from_config(_config()).get_current_head()
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent))
+    return config

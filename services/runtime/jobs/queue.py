@@ -1,0 +1,98 @@
+"""The queues of DBOS: a workflow for each job, and one for each try at a webhook.
+
+What DBOS knows of a job is its id, and which of its stages have ended. Everything that people see lies in our
+own table `jobs`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import sqlalchemy as sa
+from dbos import DBOSClient, EnqueueOptions, WorkflowStatus
+
+from services.runtime.database import Database
+
+APPLICATION: Final = "copyist"
+#: Rises only with a release whose workers cannot go on with the jobs of the release before.
+APPLICATION_VERSION: Final = "1"
+JOB_WORKFLOW: Final = "job"
+WEBHOOK_WORKFLOW: Final = "webhook"
+WEBHOOK_QUEUE: Final = "webhooks"
+
+#: Of DBOS: taken by a worker, or ended.
+TAKEN: Final = "PENDING"
+ENDED: Final = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
+
+
+class JobQueue:
+    """The queues, as those see them who do not work on them; for any number of threads."""
+
+    def __init__(self, database: Database) -> None:
+        # A lost connection is to be told at once: whoever calls knows better whether to wait.
+        self._client = DBOSClient(
+            system_database_engine=database.engine,
+            application_name=APPLICATION,
+            lazy=True,
+            retry_connection_errors=False,
+        )
+
+    def add_job(self, connection: sa.Connection, service: str, job_id: str) -> None:
+        """Enqueue a job within the transaction that makes its row."""
+        self._client.enqueue_in_transaction(connection, _options(JOB_WORKFLOW, service, job_id), job_id)
+
+    def add_webhook(
+        self, connection: sa.Connection, job_id: str, attempt: int, delay_s: float | None = None
+    ) -> None:
+        """Enqueue a try at telling of a job's end; the same try is never enqueued twice."""
+        options = _options(WEBHOOK_WORKFLOW, WEBHOOK_QUEUE, webhook_id(job_id, attempt))
+        if delay_s is not None:
+            options["delay_seconds"] = delay_s
+        self._client.enqueue_in_transaction(connection, options, job_id, attempt)
+
+    def taken(self, service: str) -> list[WorkflowStatus]:
+        """List the workflows that workers of a service have taken and not ended."""
+        return self._client.list_workflows(
+            status=TAKEN, queue_name=[service, WEBHOOK_QUEUE], load_input=False, load_output=False
+        )
+
+    def put_back(self, workflow_id: str, worker_id: str) -> bool:
+        """Make a taken workflow free again if that worker still has it; tells whether it had.
+
+        DBOS lets nobody else begin it meanwhile, and refuses what the former holder writes afterwards.
+        """
+        # The public way to recover, resume_workflow, does not ask whose it is: of two workers that take over
+        # at the same moment, the second would take the job away from the first.
+        return self._client._sys_db.reenqueue_for_recovery(workflow_id, [worker_id], WEBHOOK_QUEUE)
+
+    def ended(self, workflow_ids: list[str]) -> set[str]:
+        """Those of the workflows that have ended."""
+        found = self._client.list_workflows(
+            workflow_ids=workflow_ids, status=list(ENDED), load_input=False, load_output=False
+        )
+        return {status.workflow_id for status in found}
+
+    def ended_before(self, moment: str, limit: int) -> list[str]:
+        """Workflows that ended before a moment (RFC 3339), oldest first."""
+        found = self._client.list_workflows(
+            completed_before=moment, status=list(ENDED), limit=limit, load_input=False, load_output=False
+        )
+        return [status.workflow_id for status in found]
+
+    def forget(self, workflow_ids: list[str]) -> None:
+        """Remove everything that DBOS knows of workflows; absent ones do no harm."""
+        if workflow_ids:
+            self._client.delete_workflows(workflow_ids)
+
+    def close(self) -> None:
+        """Let go of what the client holds."""
+        self._client.destroy()
+
+
+def webhook_id(job_id: str, attempt: int) -> str:
+    """The id of a try at telling of a job's end; counted from 1."""
+    return f"webhook-{job_id}-{attempt}"
+
+
+def _options(workflow: str, queue: str, workflow_id: str) -> EnqueueOptions:
+    return {"workflow_name": workflow, "queue_name": queue, "workflow_id": workflow_id}
