@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,6 +36,17 @@ class DatabaseUrlError(CopyistError):
 
     slug = "database-url"
     title = "The address of the database is not understood"
+
+
+class UtcTime(sa.TypeDecorator[datetime]):
+    """A time in UTC; SQLite keeps no zones, so it is put back on reading."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        """Give the time with its zone."""
+        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
 
 
 class Database:

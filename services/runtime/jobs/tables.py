@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from services.runtime.database import UtcTime
 from services.runtime.jobs.job import Job, JobFile, JobInput, JobState, Submission
 from services.runtime.settings import Settings
 
@@ -15,17 +16,6 @@ FINISHED: Final = tuple(state for state in JobState if state.finished)
 UNFINISHED: Final = tuple(state for state in JobState if not state.finished)
 #: A job in one of these states gives way to a new one of the same key.
 REPLACEABLE: Final = (JobState.FAILED, JobState.CANCELLED)
-
-
-class UtcTime(sa.TypeDecorator[datetime]):
-    """A time in UTC; SQLite keeps no zones, so it is put back on reading."""
-
-    impl = sa.DateTime(timezone=True)
-    cache_ok = True
-
-    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
-        """Give the time with its zone."""
-        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
 
 
 METADATA: Final = sa.MetaData()
