@@ -75,7 +75,7 @@ class Edge:
             await self.router(scope, body, answer)
             return
         except CopyistError as error:
-            if error.status >= 500:
+            if error.status >= 500 and scope["path"] not in _UNLOGGED:
                 log.warning("%s: %s", type(error).__name__, error)
             response = problems.response(error, request_id)
         except HTTPException as error:
