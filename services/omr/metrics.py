@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from prometheus_client import Counter, Histogram
 
+from services.omr import profile
 from services.omr.assembly.recognition import Recognition
+from services.omr.look import PageLook
+from services.runtime import profiles
 from services.runtime.metrics import SECONDS_BUCKETS
 
 _RECOGNITIONS = Counter("copyist_recognitions_total", "Pieces recognised.", ["model", "version"])
@@ -29,11 +32,18 @@ _STAGE_SECONDS = Histogram(
 )
 
 
-def count(model: str, version: str, recognition: Recognition, timings_s: Mapping[str, float]) -> None:
-    """Count one finished recognition."""
+def count(
+    model: str,
+    version: str,
+    recognition: Recognition,
+    looks: Sequence[PageLook],
+    timings_s: Mapping[str, float],
+) -> None:
+    """Count one finished recognition; `looks` are those of its pages."""
     _RECOGNITIONS.labels(model, version).inc()
     _NOTES.labels(model, version).inc(len(recognition.notes))
-    for page in recognition.pages:
+    for look, page in zip(looks, recognition.pages, strict=True):
+        profiles.count(model, version, profile.measure(look, page))
         _PAGES.labels(model, version, _yes(bool(page.systems))).inc()
         for system in page.systems:
             for measure in system.measures:

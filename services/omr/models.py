@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from services.omr import tiles
 from services.omr.contract import CONTEXT, READING_FIELDS, SEQUENCE, SYMBOLS
+from services.omr.profile import EDGES
 from services.omr.symbols import least_scores
 from services.runtime.models import Inference, ServedModel
 
@@ -18,7 +19,7 @@ class SymbolsModel(ServedModel):
     """The `symbols` model on a model server."""
 
     def __init__(self, server: Inference, model_repository: Path, *, tiles_in_flight: int) -> None:
-        super().__init__(server, model_repository, SYMBOLS)
+        super().__init__(server, model_repository, SYMBOLS, edges=EDGES)
         self._least_scores = least_scores(self.card)
         self._tiles_in_flight = tiles_in_flight
 

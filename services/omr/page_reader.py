@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from services.omr.assembly.recognition import RecognisedPage
 from services.omr.context import reread, windows_of
+from services.omr.look import PageLook, look_at
 from services.omr.models import ContextModel, SymbolsModel
 from services.omr.steps import made_ready, recognised
 from services.omr.uploads import PagePlace, read_page
@@ -33,11 +34,13 @@ class ReadPage:
     Attributes:
         versions: of the models that read it.
         page: what is on it.
+        look: how its picture looks.
         timings_s: seconds that each step took, by its name.
     """
 
     versions: Versions
     page: RecognisedPage
+    look: PageLook
     timings_s: Mapping[str, float]
 
 
@@ -78,6 +81,7 @@ class PageReader:
             picture = await self._in_thread(partial(read_page, place))
         with timed(timings_s, "prepare"):
             page, placed = await self._in_thread(partial(made_ready, picture))
+            look = await self._in_thread(partial(look_at, picture.image, page))
         del picture
         with timed(timings_s, "model"):
             stitcher = await self.symbols.look(page.image, placed, versions.symbols)
@@ -89,7 +93,7 @@ class PageReader:
                 readings = await self.context.reread(tensors, versions.context)
                 symbols = await self._in_thread(partial(reread, seen.symbols, windows, readings))
             seen = replace(seen, symbols=symbols)
-        return ReadPage(versions, seen, timings_s)
+        return ReadPage(versions, seen, look, timings_s)
 
     async def _in_thread(self, work: Callable[[], R]) -> R:
         return await in_thread(self._threads, work)

@@ -197,7 +197,8 @@ class Reader:
                 files[PageFormat.OVERLAY] = tuple(await self._each(tuple(enumerate(upload.places)), draw))
         files = {kind: files[kind] for kind in options.formats if kind in files}  # in the order asked
         name, versions = self.page_reader.symbols.name, pages[0].versions
-        metrics.count(name, versions.symbols, written.recognition, timings_s)
+        looks = [page.look for page in pages]
+        metrics.count(name, versions.symbols, written.recognition, looks, timings_s)
         return Reading(
             model=name,
             version=versions.symbols,
