@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import subprocess
@@ -10,13 +9,16 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from services.runtime.parent import end_with_parent
+
 #: How long the kernel may take to end killed processes, in seconds.
 _KILL_LIMIT_S: Final = 5.0
-_PR_SET_PDEATHSIG: Final = 1
-_LIBC: Final = ctypes.CDLL(None)
+#: The environment variable that tells which family a process is of.
+_FAMILY: Final = "COPYIST_FAMILY"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +65,17 @@ def _stat(pid: int) -> _Stat | None:
     return _Stat(state != "Z", int(group), int(rest[16]))
 
 
+def _pids() -> list[int]:
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
+
+
 def _group_lives(group: int) -> bool:
-    stats = (_stat(int(entry.name)) for entry in Path("/proc").iterdir() if entry.name.isdecimal())
+    stats = map(_stat, _pids())
     return any(stat is not None and stat.lives and stat.group == group for stat in stats)
 
 
 def spawn(
-    command: Sequence[str], variables: Mapping[str, str], log: Path, *, tied: bool
+    command: Sequence[str], variables: Mapping[str, str], log: Path, *, tied: bool, family: str = ""
 ) -> subprocess.Popen[bytes]:
     """Start a program as the leader of a session of its own, its output added to a log.
 
@@ -78,21 +84,18 @@ def spawn(
         variables: its whole environment.
         log: the file that both output streams are appended to.
         tied: whether it is to be told to stop when the calling thread ends, however that ends.
+        family: a name that it and all it starts can be found by; no two programs have the same.
     """
     with log.open("ab") as output:
         return subprocess.Popen(
             command,
-            env=dict(variables),
+            env={**variables, _FAMILY: family},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=_stop_with_parent if tied else None,  # noqa: PLW1509 - no other threads here
+            preexec_fn=partial(end_with_parent, signal.SIGTERM) if tied else None,  # noqa: PLW1509 - no other threads here
         )
-
-
-def _stop_with_parent() -> None:
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def stop_group(leader: ProcessId, *, grace_s: float) -> None:
@@ -113,6 +116,30 @@ def kill_group(leader: ProcessId) -> None:
     deadline = time.monotonic() + _KILL_LIMIT_S
     while _group_lives(leader.pid) and time.monotonic() < deadline:
         time.sleep(0.02)
+
+
+def kill_family(family: str) -> None:
+    """End at once all processes of a family, those too that have left their leader's group and session.
+
+    BentoML's serving processes do that, and stay when its main process is killed.
+    """
+    deadline = time.monotonic() + _KILL_LIMIT_S
+    while (found := _marked(f"{_FAMILY}={family}".encode())) and time.monotonic() < deadline:
+        for pid in found:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.02)
+
+
+def _marked(mark: bytes) -> list[int]:
+    return [pid for pid in _pids() if (stat := _stat(pid)) is not None and stat.lives and _has(pid, mark)]
+
+
+def _has(pid: int, mark: bytes) -> bool:
+    try:
+        return mark in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:  # it has ended, or is another user's
+        return False
 
 
 def wait_for_end(process: ProcessId, limit_s: float) -> bool:

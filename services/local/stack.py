@@ -16,7 +16,7 @@ from typing import Final, Self
 
 from services.local.errors import StackError
 from services.local.options import StackOptions, check_ports, private
-from services.local.processes import ProcessId, spawn, stop_group, wait_for_end
+from services.local.processes import ProcessId, kill_family, spawn, stop_group, wait_for_end
 from services.local.programs import programs, remove_shared_memory
 from services.local.state import ProgramState, StackState, clear_state, exclusive, read_state
 from services.local.supervisor import Supervisor
@@ -237,6 +237,7 @@ def _stop_leftovers(options: StackOptions) -> bool:
     for program in found.programs.values():
         if program.process is not None:
             stop_group(program.process, grace_s=2.0)
+        kill_family(program.log)
     remove_shared_memory(options)
     clear_state(options.run_dir)
     return True

@@ -28,7 +28,7 @@ class ProgramState:
         last_exit: how its last process ended, such as `signal 9 (Killed)`; empty when none has.
         problem: why it is not ready, as far as it says.
         lasting: whether that will not pass by itself.
-        log: the file that holds its output.
+        log: the file that holds its output; its path is also the name of the family of its processes.
         addresses: what it serves, by the protocol's name.
     """
 

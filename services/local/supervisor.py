@@ -13,7 +13,7 @@ from typing import Final
 
 import httpx
 
-from services.local.processes import ProcessId, kill_group, spawn, stop_group
+from services.local.processes import ProcessId, kill_family, kill_group, spawn, stop_group
 from services.local.programs import Health, Program
 from services.local.state import Phase, ProgramState, StackState, clear_state, write_state
 
@@ -76,7 +76,8 @@ class Supervisor:
 
     def _start(self, watch: _Watch) -> None:
         program = watch.program
-        watch.process = spawn(program.command, program.variables, Path(watch.state.log), tied=True)
+        log = watch.state.log
+        watch.process = spawn(program.command, program.variables, Path(log), tied=True, family=log)
         watch.state.process = ProcessId.of(watch.process.pid)
         watch.state.starts += 1
         watch.due = 0.0
@@ -125,6 +126,7 @@ class Supervisor:
     def _clear(self, watch: _Watch) -> None:
         if watch.state.process is not None:
             kill_group(watch.state.process)
+        kill_family(watch.state.log)
         watch.process = watch.state.process = None
         watch.program.cleanup()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import multiprocessing
 import os
 import signal
@@ -11,16 +10,15 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
-from typing import Any, Final, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from services.errors import CopyistError
 from services.runtime import logs, tracing
+from services.runtime.parent import end_with_parent
 from services.runtime.problems import TimedOutError
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-_PR_SET_PDEATHSIG: Final = 1
 
 
 class Processes:
@@ -111,9 +109,7 @@ class Processes:
 def _begin(parent: int, logging: logs.Configured | None, warm_up: Callable[[], None]) -> None:
     """Begin a process: it must neither outlive its parent nor answer the terminal's Ctrl-C itself."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os.kill(os.getpid(), signal.SIGKILL)
+    end_with_parent(parent=parent)
     if logging is not None:
         logs.configure(*logging)
     warm_up()
