@@ -136,6 +136,14 @@ bench-amt: .venv/test.stamp triton .venv-peer/peer.stamp ## Time the audio servi
 bench-omr: .venv/test.stamp triton ## Time the page service, stage by stage, and over a PDF of 20 pages
 	@$(BIN)/python -m loadtests.bench_omr
 
+## ---- load
+
+.PHONY: load
+MODE ?= load
+load: .venv/test.stamp triton ## Load the services (MODE=load|overload RATE=/s SECONDS= MIX= HOST= SEED=) and print latencies
+	@$(BIN)/python -m loadtests.load --mode $(MODE) $(if $(RATE),--rate $(RATE)) $(if $(HOST),--host $(HOST)) \
+		$(if $(SECONDS),--seconds $(SECONDS)) $(if $(MIX),--mix '$(MIX)') $(if $(SEED),--seed $(SEED))
+
 ## ---- maintaining
 
 .PHONY: pictures
