@@ -32,7 +32,7 @@ class AudioJobs(Backend):
     def __init__(self, settings: Settings) -> None:
         # How many jobs there are at once is the worker's business.
         super().__init__(replace(settings, max_transcriptions=settings.worker_jobs))
-        self.stages = (
+        self.stages: tuple[Stage, ...] = (
             Stage(JobState.TRANSCRIBING, 0.85, self._hear),
             Stage(JobState.ENGRAVING, 0.15, self._write),
         )

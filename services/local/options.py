@@ -14,8 +14,10 @@ from services.local.errors import StackError
 from services.runtime.settings import PREFIX, Settings
 from services.triton.environment import DEFAULT_ROOT, REPOSITORY_ROOT
 
+#: The programs that answer requests; they do without the others.
+SERVING: Final = ("triton", "amt", "omr")
 #: Every program of the stack, in the order in which they start.
-PROGRAMS: Final = ("triton", "amt", "omr")
+PROGRAMS: Final = (*SERVING, "amt-worker", "omr-worker")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,12 +28,16 @@ class StackOptions:
         run_dir: folder of its logs and state.
         model_repository: what Triton serves.
         triton_environment: the folder that `services.triton.environment` prepared.
+        database_url: where jobs are kept.
+        files_url: where their files lie.
         programs: which of `PROGRAMS` it consists of.
     """
 
     run_dir: Path = REPOSITORY_ROOT / ".run"
     model_repository: Path = REPOSITORY_ROOT / "model_repository"
     triton_environment: Path = DEFAULT_ROOT
+    database_url: str = f"sqlite:///{REPOSITORY_ROOT}/.data/copyist.sqlite"
+    files_url: str = str(REPOSITORY_ROOT / ".data" / "files")
     host: str = "127.0.0.1"
     triton_grpc_port: int = 8001
     triton_http_port: int = 8000
@@ -40,7 +46,9 @@ class StackOptions:
     amt_grpc_port: int = 3001
     omr_http_port: int = 3002
     omr_grpc_port: int = 3003
-    programs: tuple[str, ...] = PROGRAMS
+    amt_worker_port: int = 3004
+    omr_worker_port: int = 3005
+    programs: tuple[str, ...] = SERVING
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> StackOptions:
@@ -64,6 +72,8 @@ class StackOptions:
                 run_dir=Path(environment.get(PREFIX + "RUN_DIR") or defaults.run_dir).absolute(),
                 model_repository=REPOSITORY_ROOT / settings.model_repository,
                 triton_environment=Path(environment.get(PREFIX + "TRITON_ENVIRONMENT") or DEFAULT_ROOT),
+                database_url=_absolute(settings.database_url),
+                files_url=_absolute(settings.files_url),
                 host=settings.host,
                 triton_grpc_port=int(grpc_port),
                 triton_http_port=_port(environment, "TRITON_HTTP_PORT", defaults.triton_http_port),
@@ -72,6 +82,8 @@ class StackOptions:
                 amt_grpc_port=settings.amt_grpc_port,
                 omr_http_port=settings.omr_http_port,
                 omr_grpc_port=settings.omr_grpc_port,
+                amt_worker_port=settings.amt_worker_port,
+                omr_worker_port=settings.omr_worker_port,
             )
         except ValueError as error:
             raise StackError(str(error), remedy="Correct the variable and try again.") from error
@@ -83,6 +95,8 @@ class StackOptions:
             "RUN_DIR": self.run_dir,
             "MODEL_REPOSITORY": self.model_repository,
             "TRITON_ENVIRONMENT": self.triton_environment,
+            "DATABASE_URL": self.database_url,
+            "FILES_URL": self.files_url,
             "HOST": self.host,
             "TRITON_URL": f"{self.host}:{self.triton_grpc_port}",
             "TRITON_HTTP_PORT": self.triton_http_port,
@@ -91,6 +105,8 @@ class StackOptions:
             "AMT_GRPC_PORT": self.amt_grpc_port,
             "OMR_HTTP_PORT": self.omr_http_port,
             "OMR_GRPC_PORT": self.omr_grpc_port,
+            "AMT_WORKER_PORT": self.amt_worker_port,
+            "OMR_WORKER_PORT": self.omr_worker_port,
         }
         return {PREFIX + name: str(value) for name, value in values.items()}
 
@@ -107,15 +123,22 @@ class StackOptions:
         if "omr" in self.programs:
             ports["the page service's HTTP"] = self.omr_http_port
             ports["the page service's gRPC"] = self.omr_grpc_port
+        if "amt-worker" in self.programs:
+            ports["the audio worker's metrics"] = self.amt_worker_port
+        if "omr-worker" in self.programs:
+            ports["the page worker's metrics"] = self.omr_worker_port
         return ports
 
 
 def private(run_dir: Path, options: StackOptions | None = None) -> StackOptions:
-    """Options for a stack of one's own, in its own folder and on ports that are free now."""
+    """Options for a stack of one's own: in a folder and with data of its own, on ports that are free now."""
     free = _free_ports()
+    data = run_dir.absolute() / "data"
     return replace(
         options or StackOptions.from_environment(),
         run_dir=run_dir.absolute(),
+        database_url=f"sqlite:///{data / 'copyist.sqlite'}",
+        files_url=str(data / "files"),
         triton_grpc_port=next(free),
         triton_http_port=next(free),
         triton_metrics_port=next(free),
@@ -123,6 +146,8 @@ def private(run_dir: Path, options: StackOptions | None = None) -> StackOptions:
         amt_grpc_port=next(free),
         omr_http_port=next(free),
         omr_grpc_port=next(free),
+        amt_worker_port=next(free),
+        omr_worker_port=next(free),
     )
 
 
@@ -140,6 +165,16 @@ def check_ports(options: StackOptions) -> None:
                 ) from error
 
 
+def _absolute(url: str) -> str:
+    """Take relative paths from the repository, wherever the programs are started."""
+    scheme, slashes, path = url.partition("://")
+    if not slashes:
+        return str(REPOSITORY_ROOT / url)
+    if scheme == "sqlite" and path.startswith("/"):
+        return f"sqlite:///{REPOSITORY_ROOT / path[1:]}"
+    return url
+
+
 def _port(environment: Mapping[str, str], name: str, default: int) -> int:
     text = environment.get(PREFIX + name, "").strip() or str(default)
     if not text.isdecimal():
@@ -151,7 +186,7 @@ def _free_ports() -> Iterator[int]:
     """Ports that nothing listens on; all different, as each is held until the last was found."""
     with ExitStack() as held:
         ports = []
-        for _ in range(7):
+        for _ in range(9):
             probe = held.enter_context(closing(socket.socket()))
             probe.bind(("127.0.0.1", 0))
             ports.append(probe.getsockname()[1])

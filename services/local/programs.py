@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import httpx
 
 from services.local.errors import StackError
 from services.local.options import StackOptions
 from services.runtime.settings import PREFIX
+from services.runtime.work import ONE_THREAD_EACH
 from services.triton import environment
 from services.triton.environment import REPOSITORY_ROOT
 from services.triton.server import TritonOptions, servable_models, server_command
@@ -63,7 +64,13 @@ def programs(options: StackOptions) -> list[Program]:
         TritonEnvironmentError: Triton's environment has not been prepared.
         StackError: there is no model repository.
     """
-    makers = {"triton": _triton, "amt": _amt, "omr": _omr}
+    makers = {
+        "triton": _triton,
+        "amt": _amt,
+        "omr": _omr,
+        "amt-worker": _amt_worker,
+        "omr-worker": _omr_worker,
+    }
     return [makers[name](options) for name in options.programs]
 
 
@@ -133,11 +140,6 @@ def _omr(options: StackOptions) -> Program:
     return _bento("omr", service, options, options.omr_http_port, options.omr_grpc_port)
 
 
-#: A stage is one thread's work, and requests fill the cores. Threads of a BLAS, which wait for one another by
-#: spinning, made preparing a page four times as slow.
-_ONE_THREAD_EACH: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-
-
 def _bento(name: str, service: str, options: StackOptions, http_port: int, grpc_port: int) -> Program:
     """A service that BentoML serves."""
     http = f"http://{options.host}:{http_port}"
@@ -148,13 +150,41 @@ def _bento(name: str, service: str, options: StackOptions, http_port: int, grpc_
         name=name,
         command=command,
         variables={
-            **_ONE_THREAD_EACH,
+            **ONE_THREAD_EACH,
             **os.environ,
             **options.variables,
             "BENTOML_HOME": str(options.run_dir / f"bentoml-{name}"),
             "BENTOML_DO_NOT_TRACK": "true",
         },
         addresses={"HTTP": http, "gRPC": f"{options.host}:{grpc_port}", "docs": f"{http}/docs"},
+        health=lambda client: _service_health(client, http),
+        cleanup=lambda: None,
+        grace_s=35.0,
+    )
+
+
+def _amt_worker(options: StackOptions) -> Program:
+    return _worker("amt", options, options.amt_worker_port)
+
+
+def _omr_worker(options: StackOptions) -> Program:
+    return _worker("omr", options, options.omr_worker_port)
+
+
+def _worker(service: str, options: StackOptions, port: int) -> Program:
+    """A worker, which does the jobs of a service."""
+    http = f"http://{options.host}:{port}"
+    name = f"{service}-worker"
+    return Program(
+        name=name,
+        command=[sys.executable, "-m", "services.client.cli", "worker", service],
+        # The same name after each start: it goes on at once with what it was doing.
+        variables={
+            **os.environ,
+            **options.variables,
+            PREFIX + "WORKER_ID": f"{platform.node()}:{options.run_dir / name}",
+        },
+        addresses={"metrics": f"{http}/metrics"},
         health=lambda client: _service_health(client, http),
         cleanup=lambda: None,
         grace_s=35.0,

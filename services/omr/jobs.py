@@ -35,7 +35,7 @@ class PageJobs(Backend):
     def __init__(self, settings: Settings) -> None:
         # How many jobs there are at once is the worker's business.
         super().__init__(replace(settings, max_recognitions=settings.worker_jobs))
-        self.stages = (
+        self.stages: tuple[Stage, ...] = (
             Stage(JobState.RECOGNIZING, 0.85, self._read),
             Stage(JobState.ENGRAVING, 0.15, self._write),
         )

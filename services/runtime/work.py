@@ -10,11 +10,15 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from functools import partial
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from services.runtime import tracing
 
 R = TypeVar("R")
+
+#: Variables for processes whose threads do stages: a stage is one thread's work, and several fill the cores.
+#: Threads of a BLAS, which wait for one another by spinning, made preparing a page four times as slow.
+ONE_THREAD_EACH: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 #: Is told how much of a stage is done, 0 to 1, and a word on it.
 Progress = Callable[[float, str], None]

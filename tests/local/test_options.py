@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from services.local.errors import StackError
-from services.local.options import StackOptions, check_ports, private
+from services.local.options import PROGRAMS, StackOptions, check_ports, private
 from services.runtime.settings import Settings
+from services.triton.environment import REPOSITORY_ROOT
 
 
 def test_options_survive_the_way_through_the_environment(tmp_path: Path) -> None:
@@ -23,12 +25,38 @@ def test_the_services_are_told_of_the_same_places(tmp_path: Path) -> None:
     assert settings.amt_grpc_port == options.amt_grpc_port
     assert settings.omr_http_port == options.omr_http_port
     assert settings.omr_grpc_port == options.omr_grpc_port
+    assert settings.amt_worker_port == options.amt_worker_port
+    assert settings.omr_worker_port == options.omr_worker_port
     assert settings.model_repository == options.model_repository
+    assert settings.database_url == options.database_url
+    assert settings.files_url == options.files_url
+
+
+def test_data_lie_in_the_repository_wherever_the_stack_is_started_unless_told_otherwise(
+    tmp_path: Path,
+) -> None:
+    data = REPOSITORY_ROOT / ".data"
+    ordinary = StackOptions.from_environment({})
+    assert ordinary == StackOptions()
+    assert (ordinary.database_url, ordinary.files_url) == (
+        f"sqlite:///{data}/copyist.sqlite",
+        str(data / "files"),
+    )
+    elsewhere = {"COPYIST_DATABASE_URL": "postgresql://host/copyist", "COPYIST_FILES_URL": "s3://bucket/jobs"}
+    told = StackOptions.from_environment(elsewhere)
+    assert (told.database_url, told.files_url) == tuple(elsewhere.values())
+    absolute = StackOptions.from_environment(
+        {"COPYIST_DATABASE_URL": "sqlite:////srv/jobs.sqlite", "COPYIST_FILES_URL": "/srv/files"}
+    )
+    assert (absolute.database_url, absolute.files_url) == ("sqlite:////srv/jobs.sqlite", "/srv/files")
+    own = private(tmp_path)
+    assert own.database_url == f"sqlite:///{tmp_path}/data/copyist.sqlite"
+    assert own.files_url == f"{tmp_path}/data/files"
 
 
 def test_a_private_stack_has_ports_of_its_own(tmp_path: Path) -> None:
-    ports = private(tmp_path).ports()
-    assert len(ports) == len(set(ports.values())) == 7
+    ports = replace(private(tmp_path), programs=PROGRAMS).ports()
+    assert len(ports) == len(set(ports.values())) == 9
 
 
 @pytest.mark.parametrize(
