@@ -11,6 +11,8 @@ from services.amt.api import AudioApi
 from services.amt.backend import Backend
 from services.amt.grpc import AudioRecogniser
 from services.runtime import logs
+from services.runtime.door.gate import Gate
+from services.runtime.door.principal import Scope
 from services.runtime.http import Edge
 from services.runtime.service import ServingProcess
 from services.runtime.settings import Settings
@@ -26,10 +28,11 @@ class Audio(ServingProcess[Backend]):
     settings = SETTINGS
     grpc_port = SETTINGS.amt_grpc_port
     workers = SETTINGS.amt_workers
+    gate = Gate(SETTINGS, Scope.AMT)
     api = AudioApi()
     backend = Backend
     recogniser = AudioRecogniser
 
 
 AudioService: Any = bentoml.service(name="amt", **Audio.bentoml_options())(Audio)
-AudioService.add_asgi_middleware(Edge, router=Router(Audio.api.routes()), service="amt")
+AudioService.add_asgi_middleware(Edge, router=Router(Audio.api.routes()), service="amt", gate=Audio.gate)

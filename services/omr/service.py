@@ -11,6 +11,8 @@ from services.omr.api import PageApi
 from services.omr.backend import Backend
 from services.omr.grpc import PageRecogniser
 from services.runtime import logs
+from services.runtime.door.gate import Gate
+from services.runtime.door.principal import Scope
 from services.runtime.http import Edge
 from services.runtime.service import ServingProcess
 from services.runtime.settings import Settings
@@ -26,10 +28,11 @@ class Pages(ServingProcess[Backend]):
     settings = SETTINGS
     grpc_port = SETTINGS.omr_grpc_port
     workers = SETTINGS.omr_workers
+    gate = Gate(SETTINGS, Scope.OMR)
     api = PageApi()
     backend = Backend
     recogniser = PageRecogniser
 
 
 PageService: Any = bentoml.service(name="omr", **Pages.bentoml_options())(Pages)
-PageService.add_asgi_middleware(Edge, router=Router(Pages.api.routes()), service="omr")
+PageService.add_asgi_middleware(Edge, router=Router(Pages.api.routes()), service="omr", gate=Pages.gate)

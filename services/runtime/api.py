@@ -81,9 +81,9 @@ class ServiceApi(Generic[B]):
             Route("/livez", self.livez, methods=["GET"]),
             Route("/readyz", self.readyz, methods=["GET"]),
             Route("/metrics", self.metrics, methods=["GET"]),
-            Route("/docs", self.docs, methods=["GET"]),
+            Route(docs.PAGE_PATH, self.docs, methods=["GET"]),
             Route("/docs/openapi.json", self.openapi, methods=["GET"]),
-            Mount("/docs/assets", docs.assets()),
+            Mount(docs.ASSETS_PATH, docs.assets()),
         ]
 
     async def models(self, request: Request) -> Response:

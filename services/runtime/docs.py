@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import base64
+import html
+from hashlib import sha256
 from importlib.resources import files
 from typing import Final
 
 from starlette.staticfiles import StaticFiles
+
+PAGE_PATH: Final = "/docs"
+ASSETS_PATH: Final = "/docs/assets"
+
+_SCRIPT: Final = """
+    SwaggerUIBundle({ url: "docs/openapi.json", dom_id: "#swagger-ui", deepLinking: true });
+  """
+#: By which a content security policy lets the page's own script run, and no other within it.
+SCRIPT_HASH: Final = f"sha256-{base64.b64encode(sha256(_SCRIPT.encode()).digest()).decode()}"
 
 _PAGE: Final = """<!doctype html>
 <html lang="en">
@@ -18,9 +30,7 @@ _PAGE: Final = """<!doctype html>
 <body>
   <div id="swagger-ui"></div>
   <script src="docs/assets/swagger-ui-bundle.js"></script>
-  <script>
-    SwaggerUIBundle({{ url: "docs/openapi.json", dom_id: "#swagger-ui", deepLinking: true }});
-  </script>
+  <script>{script}</script>
 </body>
 </html>
 """
@@ -28,7 +38,7 @@ _PAGE: Final = """<!doctype html>
 
 def page(title: str) -> str:
     """Write the page of a service whose API is called `title`."""
-    return _PAGE.format(title=title)
+    return _PAGE.format(title=html.escape(title), script=_SCRIPT)
 
 
 def assets() -> StaticFiles:

@@ -12,10 +12,17 @@ from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc.service_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
 
 from services.errors import CopyistError
+from services.runtime.door.gate import Gate
+from services.runtime.door.interceptor import GateInterceptor
 from services.runtime.inference import InferenceService, Recogniser
 
 #: Room for a request's other tensors beside the file.
 _MESSAGE_BYTES: Final = 1 << 16
+#: Of a call's headers together; the longest token takes half of it.
+_METADATA_BYTES: Final = 1 << 14
+#: Open calls, those that only watch the health too; more are refused at once.
+_MOST_CALLS: Final = 1000
+_MOST_CALLS_OF_A_CONNECTION: Final = 100
 _HEALTH_CHECK_S: Final = 2.0
 
 
@@ -23,24 +30,30 @@ class GrpcServer:
     """Serves one recogniser."""
 
     def __init__(
-        self, recogniser: Recogniser, address: str, *, max_upload_bytes: int, shares_port: bool
+        self, recogniser: Recogniser, address: str, *, gate: Gate, max_upload_bytes: int, shares_port: bool
     ) -> None:
         """Prepare the server inside a running event loop.
 
         Args:
             recogniser: what is served.
             address: host:port to listen on.
+            gate: decides which calls are answered.
             max_upload_bytes: largest accepted file.
             shares_port: whether other processes listen on the same port and take turns.
         """
         self._recogniser = recogniser
         self._address = address
         self._server = grpc.aio.server(
+            interceptors=[GateInterceptor(gate, recogniser.name)],
+            maximum_concurrent_rpcs=_MOST_CALLS,
             options=[
                 ("grpc.max_receive_message_length", max_upload_bytes + _MESSAGE_BYTES),
                 ("grpc.max_send_message_length", -1),
+                ("grpc.max_metadata_size", _METADATA_BYTES),
+                ("grpc.absolute_max_metadata_size", _METADATA_BYTES),
+                ("grpc.max_concurrent_streams", _MOST_CALLS_OF_A_CONNECTION),
                 ("grpc.so_reuseport", int(shares_port)),
-            ]
+            ],
         )
         add_GRPCInferenceServiceServicer_to_server(
             InferenceService(recogniser, max_upload_bytes), self._server

@@ -1,11 +1,11 @@
-"""The edge of a service's HTTP API: request ids, problem documents and metrics."""
+"""The edge of a service's HTTP API: the gate, request ids, problem documents, metrics, time for uploads."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from contextlib import AbstractContextManager, suppress
 from typing import Any, Final, TypeVar
 
@@ -13,12 +13,14 @@ from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Match, Route, Router
+from starlette.routing import Match, Mount, Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.errors import CopyistError
-from services.runtime import logs, metrics, problems, tracing
-from services.runtime.door.principal import ANYONE, Principal
+from services.errors import CopyistError, UploadTooSlowError
+from services.runtime import docs, logs, metrics, problems, tracing
+from services.runtime.door.gate import Gate
+from services.runtime.door.headers import security_headers, with_cors
+from services.runtime.door.principal import NOBODY, Principal
 from services.runtime.request_ids import request_id_from
 
 R = TypeVar("R")
@@ -30,6 +32,11 @@ REQUEST_ID_HEADER: Final = "X-Request-Id"
 CLIENT_CLOSED_REQUEST: Final = 499
 #: Asked every few seconds by Kubernetes and Prometheus.
 _UNLOGGED: Final = ("/livez", "/readyz", "/metrics")
+#: What needs no key: who runs the service asks these, and who reads how to use it has none yet.
+_OPEN: Final = (*_UNLOGGED, docs.PAGE_PATH, f"{docs.PAGE_PATH}/openapi.json", docs.ASSETS_PATH)
+#: An upload may take so many seconds, and one more for each so many bytes that have come.
+_UPLOAD_GRACE_S: Final = 30.0
+_SLOWEST_BYTES_S: Final = 16 << 10
 #: Seconds in which the rest of a refused upload is taken in and thrown away, so that the answer arrives: a
 #: connection closed with unread bytes is reset, and a reset may overtake the answer.
 _LINGER_S: Final = 1.0
@@ -42,20 +49,22 @@ class Edge:
     the rest of the traffic (the lifespan) goes through.
     """
 
-    def __init__(self, wrapped: ASGIApp, *, router: Router, service: str) -> None:
+    def __init__(self, wrapped: ASGIApp, *, router: Router, service: str, gate: Gate) -> None:
         self.wrapped = wrapped
         self.router = router
         self.service = service
+        self.gate = gate
+        self.serve = with_cors(self._serve, gate.settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection of ASGI."""
-        if scope["type"] != "http":
-            await self.wrapped(scope, receive, send)
-            return
+        await (self.serve if scope["type"] == "http" else self.wrapped)(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         request_id = _request_id(scope)
-        scope.setdefault("state", {}).update(request_id=request_id, principal=ANYONE)
+        scope.setdefault("state", {}).update(request_id=request_id, principal=NOBODY)
         route = _template(self.router, scope)
-        answer = _Answer(send, request_id)
+        answer = _Answer(send, request_id, route)
         started_at = time.perf_counter()
         with (
             logs.bind(request_id=request_id),
@@ -63,16 +72,20 @@ class Edge:
             metrics.observe(self.service, "http", route) as request,
         ):
             try:
-                await self._answer(scope, receive, answer)
+                await self._answer(scope, receive, answer, route)
             finally:
                 request.status = str(answer.status)
                 _tell(scope, route, answer.status, time.perf_counter() - started_at, span)
 
-    async def _answer(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
+    async def _answer(self, scope: Scope, receive: Receive, answer: _Answer, route: str) -> None:
         request_id = answer.request_id
         body = _Body(receive)
         try:
-            await self.router(scope, body, answer)
+            if route in _OPEN:
+                await self.router(scope, body, answer)
+                return
+            async with self.gate.passing(_headers(scope)) as scope["state"]["principal"]:
+                await self.router(scope, body, answer)
             return
         except CopyistError as error:
             if error.status >= 500 and scope["path"] not in _UNLOGGED:
@@ -107,8 +120,9 @@ def _tell(scope: Scope, route: str, status: int, seconds: float, span: tracing.T
         span.fail(str(status))
     if route not in _UNLOGGED:
         told = {"protocol": "http", "method": scope["method"], "route": route, "status": status}
-        owner = scope["state"]["principal"].owner
-        line = logs.fields(**told, seconds=round(seconds, 6), owner=owner)
+        caller = scope["state"]["principal"]
+        who = {"owner": caller.owner, "credential": caller.credential}
+        line = logs.fields(**told, seconds=round(seconds, 6), **who)
         log.info("%s %s %d %.3f s", scope["method"], route, status, seconds, extra=line)
 
 
@@ -121,7 +135,7 @@ async def _refuse(response: Response, body: _Body, send: Send) -> None:
     start = {"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers}
     await send(start)
     await send({"type": "http.response.body", "body": bytes(response.body), "more_body": True})
-    with suppress(TimeoutError):
+    with suppress(TimeoutError, UploadTooSlowError):
         async with asyncio.timeout(_LINGER_S):
             while body.unread:
                 await body()
@@ -129,24 +143,38 @@ async def _refuse(response: Response, body: _Body, send: Send) -> None:
 
 
 class _Body:
-    """Receives a request's body and knows whether some of it is still to come."""
+    """Receives a request's body, if it comes fast enough, and knows whether some of it is still to come."""
 
     def __init__(self, receive: Receive) -> None:
         self.receive = receive
         self.unread = True
+        self.left_s = _UPLOAD_GRACE_S
 
     async def __call__(self) -> Message:
-        message = await self.receive()
+        if not self.unread:  # nothing but the client's leaving is to come, and that may take its time
+            return await self.receive()
+        began = time.perf_counter()
+        try:
+            async with asyncio.timeout(self.left_s):
+                message = await self.receive()
+        except TimeoutError:
+            raise UploadTooSlowError(
+                f"The upload took more than {_UPLOAD_GRACE_S:.0f} s and came at less than "
+                f"{_SLOWEST_BYTES_S} bytes a second.",
+                remedy="Send it over a faster line, or compress it.",
+            ) from None
+        self.left_s += len(message.get("body", b"")) / _SLOWEST_BYTES_S - (time.perf_counter() - began)
         self.unread = message["type"] == "http.request" and message.get("more_body", False)
         return message
 
 
 class _Answer:
-    """Sends an answer, adds the request's id to it, and remembers its status."""
+    """Sends an answer, adds the headers that all have, and remembers its status."""
 
-    def __init__(self, send: Send, request_id: str) -> None:
+    def __init__(self, send: Send, request_id: str, route: str) -> None:
         self.send = send
         self.request_id = request_id
+        self.route = route
         self.status = CLIENT_CLOSED_REQUEST
         self.begun = False
 
@@ -154,7 +182,10 @@ class _Answer:
         if message["type"] == "http.response.start":
             self.begun = True
             self.status = message["status"]
-            MutableHeaders(scope=message)[REQUEST_ID_HEADER] = self.request_id
+            headers = MutableHeaders(scope=message)
+            headers[REQUEST_ID_HEADER] = self.request_id
+            for name, value in security_headers(self.route).items():
+                headers.setdefault(name, value)
         await self.send(message)
 
 
@@ -170,8 +201,12 @@ def _request_id(scope: Scope) -> str:
 def _template(router: Router, scope: Scope) -> str:
     for route in router.routes:
         if route.matches(scope)[0] is not Match.NONE:
-            return route.path if isinstance(route, Route) else "static"
+            return route.path if isinstance(route, Route | Mount) else "unknown"
     return "unknown"
+
+
+def _headers(scope: Scope) -> Iterator[tuple[str, str]]:
+    return ((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"])
 
 
 def request_id(request: Request) -> str:

@@ -7,29 +7,16 @@ is served is a `Recogniser`; nothing here knows of audio or pages.
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NoReturn, Protocol
+from typing import Any, Final, Protocol
 
-import grpc
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceServicer
 
-from services.errors import (
-    CopyistError,
-    InputError,
-    TooLargeError,
-    TryAgainError,
-    UnknownOptionError,
-)
-from services.runtime import logs, metrics, problems, tensors, tracing
-from services.runtime.request_ids import request_id_from
-
-log = logging.getLogger("copyist.requests")
+from services.errors import CopyistError, InputError, TooLargeError, UnknownOptionError
+from services.runtime import problems, tensors
+from services.runtime.calls import Call
 
 FILE_INPUT: Final = "file"
 PLATFORM: Final = "copyist"
@@ -101,7 +88,7 @@ class InferenceService(GRPCInferenceServiceServicer):  # type: ignore[misc]
 
     async def ModelMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Tell a model's inputs and outputs."""
-        call = _Call(self._recogniser.name, context, "ModelMetadata", "")
+        call = Call(self._recogniser.name, context, "ModelMetadata", "")
         async with call.answering():
             self._check_name(request.name)
             answer = pb.ModelMetadataResponse(
@@ -118,7 +105,7 @@ class InferenceService(GRPCInferenceServiceServicer):  # type: ignore[misc]
 
     async def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Recognise the files of one call."""
-        call = _Call(self._recogniser.name, context, "ModelInfer", request.id)
+        call = Call(self._recogniser.name, context, "ModelInfer", request.id)
         async with call.answering():
             self._check_name(request.model_name)
             await self._check_version(request.model_version)
@@ -199,60 +186,3 @@ def _check_options(options: Mapping[str, str]) -> None:
         raise UnknownOptionError(
             "There is no option 'formats' over gRPC.", remedy="Ask for the formats as outputs by name."
         )
-
-
-class _Call:
-    """One call: its id, its measures, and how its errors are told."""
-
-    def __init__(self, service: str, context: Any, method: str, request_id: str) -> None:
-        self._service = service
-        self._context = context
-        self._method = method
-        self.request_id = request_id_from(request_id)
-
-    @contextlib.asynccontextmanager
-    async def answering(self) -> AsyncIterator[None]:
-        """Tell errors as status codes, with the kind of problem and the request's id in the metadata."""
-        started_at = time.perf_counter()
-        with (
-            logs.bind(request_id=self.request_id),
-            self._traced() as span,
-            metrics.observe(self._service, "grpc", self._method) as measured,
-        ):
-            measured.status = grpc.StatusCode.CANCELLED.name
-            try:
-                yield
-                measured.status = grpc.StatusCode.OK.name
-            except CopyistError as error:
-                measured.status = problems.grpc_status(error).name
-                if error.status >= 500:
-                    log.warning("%s: %s", type(error).__name__, error)
-                    span.fail(measured.status)
-                await self._abort(error)
-            except Exception:
-                log.exception("unexpected error")
-                measured.status = grpc.StatusCode.INTERNAL.name
-                span.fail(measured.status)
-                await self._abort(problems.unexpected(self.request_id))
-            finally:
-                self._tell(measured.status, time.perf_counter() - started_at, span)
-
-    def _traced(self) -> AbstractContextManager[tracing.Traced]:
-        carrier = dict(self._context.invocation_metadata() or ())
-        attributes = {"rpc.system": "grpc", "rpc.method": self._method, "request_id": self.request_id}
-        return tracing.span(f"grpc {self._method}", attributes, kind="server", carrier=carrier)
-
-    def _tell(self, status: str, seconds: float, span: tracing.Traced) -> None:
-        """Tell log and trace how a call ended."""
-        span.note({"rpc.grpc.status": status})
-        line = logs.fields(protocol="grpc", route=self._method, status=status, seconds=round(seconds, 6))
-        log.info("%s %s %.3f s", self._method, status, seconds, extra=line)
-
-    async def _abort(self, error: CopyistError) -> NoReturn:
-        metadata = [("x-request-id", self.request_id), ("copyist-problem", error.slug)]
-        if isinstance(error, TryAgainError):
-            metadata.append(("retry-after", str(error.retry_after_s)))
-        await self._context.abort(
-            problems.grpc_status(error), f"{error.detail} {error.remedy}".strip(), tuple(metadata)
-        )
-        raise AssertionError("abort always raises")

@@ -15,6 +15,7 @@ import bentoml
 
 from services.runtime import tracing
 from services.runtime.api import ApiBackend, ServiceApi
+from services.runtime.door.gate import Gate
 from services.runtime.grpc import GrpcServer
 from services.runtime.inference import Recogniser
 from services.runtime.jobs.desk import JobDesk
@@ -48,6 +49,7 @@ class ServingProcess(Generic[B]):
         settings: as the operator has them.
         grpc_port: port of the gRPC API.
         workers: how many such processes there are.
+        gate: in front of both APIs.
         api: the HTTP routes; they work once the process has started.
         backend: makes the service's inside, within the event loop.
         recogniser: makes its gRPC side of its inside.
@@ -56,6 +58,7 @@ class ServingProcess(Generic[B]):
     settings: Settings
     grpc_port: int
     workers: int
+    gate: Gate
     api: ServiceApi[B]
     backend: Callable[[Settings], B]
     recogniser: Callable[[B], Recogniser]
@@ -72,9 +75,11 @@ class ServingProcess(Generic[B]):
         self.grpc_server = GrpcServer(
             recogniser,
             f"{self.settings.host}:{self.grpc_port}",
+            gate=self.gate,
             max_upload_bytes=self.settings.max_upload_bytes,
             shares_port=self.workers > 1,
         )
+        await self.gate.open()
         await self.grpc_server.start()
         self.warming = asyncio.create_task(backend.warm_up())
         self.api.desk = desk = JobDesk(self.api.jobs.service, self.settings)
@@ -91,6 +96,7 @@ class ServingProcess(Generic[B]):
             await self.api.desk.close()
         if self.api.backend is not None:
             await self.api.backend.close()
+        await self.gate.close()
         await asyncio.to_thread(tracing.shutdown)
 
     @classmethod

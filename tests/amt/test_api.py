@@ -16,8 +16,12 @@ from services.amt.api import AudioApi
 from services.amt.options import Options
 from services.amt.transcriber import Transcription
 from services.errors import OverloadedError
+from services.runtime.door import principal
+from services.runtime.door.gate import Gate
 from services.runtime.http import Edge
 from services.runtime.settings import Settings
+
+EVERYBODY = Gate(Settings(), principal.Scope.AMT)
 
 
 @dataclass
@@ -63,7 +67,7 @@ def backend() -> FakeBackend:
 async def http(backend: FakeBackend) -> AsyncIterator[httpx.AsyncClient]:
     api = AudioApi()
     api.backend = backend  # type: ignore[assignment]
-    edge = Edge(_nothing, router=Router(api.routes()), service="test")
+    edge = Edge(_nothing, router=Router(api.routes()), service="test", gate=EVERYBODY)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         scope["app"] = object()
@@ -149,7 +153,7 @@ async def test_the_upload_is_closed_afterwards(http: httpx.AsyncClient, backend:
 
 
 async def test_before_the_service_has_started_it_says_so() -> None:
-    edge = Edge(_nothing, router=Router(AudioApi().routes()), service="test")
+    edge = Edge(_nothing, router=Router(AudioApi().routes()), service="test", gate=EVERYBODY)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(edge), base_url="http://test") as client:
         assert (await client.get("/livez")).status_code == 200
         assert (await client.get("/readyz")).status_code == 503

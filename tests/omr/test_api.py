@@ -22,8 +22,12 @@ from services.omr.options import Options, PageFormat
 from services.omr.palette import ColourBy
 from services.omr.reader import Reading
 from services.omr.uploads import PagePlace
+from services.runtime.door import principal
+from services.runtime.door.gate import Gate
 from services.runtime.http import Edge
 from services.runtime.settings import Settings
+
+EVERYBODY = Gate(Settings(), principal.Scope.OMR)
 
 
 @dataclass
@@ -76,7 +80,7 @@ def backend() -> FakeBackend:
 async def http(backend: FakeBackend) -> AsyncIterator[httpx.AsyncClient]:
     api = PageApi()
     api.backend = backend  # type: ignore[assignment]
-    edge = Edge(_nothing, router=Router(api.routes()), service="test")
+    edge = Edge(_nothing, router=Router(api.routes()), service="test", gate=EVERYBODY)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         scope["app"] = object()

@@ -14,9 +14,13 @@ from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceStub
 
 from services.errors import CopyistError, ModelUnavailableError, OverloadedError, TooLargeError
 from services.runtime import grpc as runtime_grpc
+from services.runtime.door import principal
+from services.runtime.door.gate import Gate
 from services.runtime.grpc import GrpcServer
 from services.runtime.inference import Recognised
+from services.runtime.settings import Settings
 
+EVERYBODY = Gate(Settings(), principal.Scope.AMT)
 LIMIT = 1000
 
 
@@ -63,7 +67,7 @@ def echo() -> Echo:
 @pytest.fixture
 async def address(echo: Echo, unused_tcp_port: int) -> AsyncIterator[str]:
     address = f"127.0.0.1:{unused_tcp_port}"
-    server = GrpcServer(echo, address, max_upload_bytes=LIMIT, shares_port=False)
+    server = GrpcServer(echo, address, gate=EVERYBODY, max_upload_bytes=LIMIT, shares_port=False)
     await server.start()
     yield address
     await server.stop(0)
@@ -170,7 +174,7 @@ async def test_health_follows_the_model(
 ) -> None:
     monkeypatch.setattr(runtime_grpc, "_HEALTH_CHECK_S", 0.01)
     address = f"127.0.0.1:{unused_tcp_port}"
-    server = GrpcServer(echo, address, max_upload_bytes=LIMIT, shares_port=False)
+    server = GrpcServer(echo, address, gate=EVERYBODY, max_upload_bytes=LIMIT, shares_port=False)
     await server.start()
     async with grpc.aio.insecure_channel(address) as channel:
         watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service="echo"))
@@ -188,7 +192,7 @@ async def test_health_follows_the_model(
 
 
 async def test_a_taken_port_is_named(address: str, echo: Echo) -> None:
-    second = GrpcServer(echo, address, max_upload_bytes=LIMIT, shares_port=False)
+    second = GrpcServer(echo, address, gate=EVERYBODY, max_upload_bytes=LIMIT, shares_port=False)
     with pytest.raises(OSError, match=f"port {address} cannot be opened"):
         await second.start()
     await second.stop(0)

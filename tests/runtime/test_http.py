@@ -14,9 +14,13 @@ from starlette.types import Message, Receive, Scope, Send
 
 from services.errors import ModelUnavailableError, OverloadedError
 from services.runtime import metrics
+from services.runtime.door import principal
+from services.runtime.door.gate import Gate
 from services.runtime.forms import UploadKind, read_form
 from services.runtime.http import Edge, request_id, while_connected
+from services.runtime.settings import Settings
 
+EVERYBODY = Gate(Settings(), principal.Scope.AMT)
 LIMIT = 1 << 20
 KIND = UploadKind("recording", "waltz.wav", max_files=1, when_too_large="Compress it.")
 
@@ -61,6 +65,7 @@ EDGE = Edge(
         ]
     ),
     service="test",
+    gate=EVERYBODY,
 )
 
 
@@ -164,7 +169,7 @@ async def test_work_ends_when_the_client_leaves() -> None:
         await while_connected(request, work())
         return PlainTextResponse("done")
 
-    edge = Edge(_wrapped, router=Router([Route("/work", route)]), service="test")
+    edge = Edge(_wrapped, router=Router([Route("/work", route)]), service="test", gate=EVERYBODY)
     messages: asyncio.Queue[Message] = asyncio.Queue()
     statuses: list[int] = []
 

@@ -29,5 +29,8 @@ class Principal:
     credential: str = ""
 
 
+#: A caller of whom nothing is known, or not yet.
+NOBODY: Final = Principal("", frozenset())
+
 #: Everybody, where the door is off.
 ANYONE: Final = Principal("local", frozenset(Scope))
