@@ -114,12 +114,14 @@ train-context: .venv-train/train.stamp ## Read the pages with the trained symbol
 
 release-symbols: .venv-train/train.stamp ## Export the trained symbols model into the model repository
 	@$(TRAIN)/python -m pipelines.release.symbols
+	@$(TRAIN)/python -m pipelines.release.profiles symbols
 
 release-context: .venv-train/train.stamp ## Export the trained context model into the model repository
 	@$(TRAIN)/python -m pipelines.release.context
 
 release-piano: .venv-train/train.stamp ## Export the trained piano model into the model repository
 	@$(TRAIN)/python -m pipelines.release.piano
+	@$(TRAIN)/python -m pipelines.release.profiles piano
 
 eval-piano: .venv/test.stamp triton .venv-peer/peer.stamp ## Score the served piano model on real recordings
 	@$(BIN)/python -m pipelines.evaluation.piano

@@ -1,8 +1,8 @@
 """Makes a version of the `piano` model from a training run: `python -m pipelines.release.piano`.
 
 Exports the averaged weights, chooses the decoding thresholds on held-out instruments, measures the
-exported file itself there, and writes `card.json`: what the model is, what it was made from, what
-it can do, and the profile of recordings that drift is measured against.
+exported file itself there, and writes `card.json`: what the model is, what it was made from, and what
+it can do (`pipelines.release.profiles` adds what drift is measured against).
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,17 +19,13 @@ import onnxruntime
 import torch
 
 from pipelines.cache import cache_folder
-from pipelines.evaluation.thresholds import Heard, choose, score_all
+from pipelines.evaluation.thresholds import choose, score_all
 from pipelines.performing.pianos import HELD_OUT, TRAINING_SHARES
 from pipelines.release.export_piano import export, load_network
 from pipelines.release.record import LICENCE, commit
 from pipelines.training.piano.clips import pieces, validation_clips
-from services.amt import profile
 from services.amt.chunks import Stitcher, cut
-from services.amt.contract import PIANO, TARGET_RMS
-from services.amt.decode import Recording
-from services.amt.notes import DecodingThresholds, find_notes
-from services.runtime.profiles import reference
+from services.amt.contract import PIANO
 
 DATA = (
     "Synthetic: OpenScore Lieder and String Quartets (CC0) and works of music21's corpus, performed with "
@@ -52,18 +47,6 @@ class ServedModel:
             answer = self._session.run(None, {PIANO.inputs[0].name: chunk[None]})[0]
             stitcher.put(index, answer[0])
         return stitcher.posteriors
-
-
-def reference_profile(
-    excerpts: Sequence[tuple[np.ndarray, np.ndarray]], heard: Sequence[Heard], thresholds: DecodingThresholds
-) -> dict[str, Any]:
-    """The profile of the validation excerpts, measured as the service measures live recordings."""
-    measured = []
-    for (samples, _), (posteriors, _) in zip(excerpts, heard, strict=True):
-        clipped = float(np.mean(np.abs(samples.astype(int)) >= 32767))
-        recording = Recording(samples=samples, rms=TARGET_RMS, clipped_share=clipped)
-        measured.append(profile.measure(recording, find_notes(posteriors, thresholds)))
-    return reference(measured, profile.EDGES)
 
 
 def make_card(checkpoint: Path, model: Path, version: int) -> dict[str, Any]:
@@ -88,7 +71,6 @@ def make_card(checkpoint: Path, model: Path, version: int) -> dict[str, Any]:
         "sha256": hashlib.sha256(model.read_bytes()).hexdigest(),
         "thresholds": asdict(thresholds),
         "measures": measures,
-        "profile": reference_profile(excerpts, heard, thresholds),
     }
 
 
