@@ -22,6 +22,7 @@ from services.runtime.jobs.job import Job, JobFile, JobInput, JobState, Submissi
 from services.runtime.jobs.store import JobPage, JobStore
 from services.runtime.jobs.watching import Watches
 from services.runtime.migrations import SchemaError, prepare
+from services.runtime.problems import NotFoundError
 from services.runtime.settings import Settings
 from services.runtime.work import in_thread
 
@@ -200,8 +201,18 @@ class JobDesk:
         await self._ask(lambda store: store.forget(self.service, owner, job_id))
 
     async def read(self, job_id: str, file: JobFile, start: int, end: int) -> AsyncGenerator[bytes, None]:
-        """Read a job's file from `start` up to, not including, `end`, in blocks."""
-        blocks = self._files.read_range(file_path(job_id, file.sha256), start, end)
+        """Read a job's file from `start` up to, not including, `end`, in blocks.
+
+        Raises:
+            NotFoundError: the job has just been removed, or its file was lost.
+        """
+        path = file_path(job_id, file.sha256)
+        try:
+            blocks = await in_thread(self._for_files, lambda: self._files.read_range(path, start, end))
+        except FileNotFoundError:
+            raise NotFoundError(
+                "The file is gone: its job was removed.", remedy="Submit the job again."
+            ) from None
         while block := await in_thread(self._for_files, lambda: next(blocks, b"")):
             yield block
 
