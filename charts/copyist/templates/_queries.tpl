@@ -1,0 +1,36 @@
+{{/* Questions to Prometheus. Each has exactly one value when all is well, and none when what it asks about cannot be
+     known: then KEDA falls back, and does not take silence for idleness. */}}
+
+{{/* Requests being served, without probes and without the watching of jobs, which costs nothing. The second half is
+     zero where a service has had no other requests yet. Takes root, service (a regular expression). */}}
+{{- define "copyist.inFlightQuery" -}}
+{{- $mine := printf "namespace=%q,pod=~%q,service=~%q" .root.Release.Namespace (printf "%s-(amt|omr)-.+" (include "copyist.fullname" .root)) .service -}}
+sum(copyist_requests_in_flight{ {{- $mine }},route!~"/livez|/readyz|/metrics|/v1/jobs/.+/events"}) or sum(0 * copyist_requests_in_flight{ {{- $mine }},route="/metrics"})
+{{- end -}}
+
+{{/* Unfinished jobs. Every replica of a service tells of all jobs: the greatest count is the one that is newest or
+     right. Takes root, service. */}}
+{{- define "copyist.jobsQuery" -}}
+sum(max by (service, state) (copyist_jobs{namespace={{ .root.Release.Namespace | quote }},service=~{{ .service | quote }},pod=~{{ printf "%s-(amt|omr)-.+" (include "copyist.fullname" .root) | quote }},state!~"completed|failed|cancelled"}))
+{{- end -}}
+
+{{/* Zero where Triton has no pods; nothing where it has pods that cannot be asked. */}}
+{{- define "copyist.noTriton" -}}
+sum(absent(up{namespace={{ .Release.Namespace | quote }},job={{ printf "%s-triton-headless" (include "copyist.fullname" .) | quote }}}) - 1)
+{{- end -}}
+
+{{- define "copyist.pendingQuery" -}}
+sum(nv_inference_pending_request_count{namespace={{ .Release.Namespace | quote }},job={{ printf "%s-triton-headless" (include "copyist.fullname" .) | quote }}}) or {{ include "copyist.noTriton" . }}
+{{- end -}}
+
+{{/* Milliseconds that a request waited in the queue, on average over all models and pods, times the number of pods: KEDA
+     divides by that number, but the wait is the same however many share it. Without requests it is 0. */}}
+{{- define "copyist.queueTimeQuery" -}}
+{{- $mine := printf "namespace=%q,job=%q" .Release.Namespace (printf "%s-triton-headless" (include "copyist.fullname" .)) -}}
+sum(rate(nv_inference_queue_duration_us{ {{- $mine }}}[2m])) / clamp_min(sum(rate(nv_inference_request_success{ {{- $mine }}}[2m])), 0.001) / 1000 * count(up{ {{- $mine }}} == 1) or {{ include "copyist.noTriton" . }}
+{{- end -}}
+
+{{/* All that wants models: jobs, requests, and requests that were turned away in the last minutes as there were none. */}}
+{{- define "copyist.workQuery" -}}
+({{ include "copyist.jobsQuery" (dict "root" . "service" "amt|omr") }}) + ({{ include "copyist.inFlightQuery" (dict "root" . "service" "amt|omr") }}) + (sum(increase(copyist_requests_total{namespace={{ .Release.Namespace | quote }},pod=~{{ printf "%s-(amt|omr)-.+" (include "copyist.fullname" .) | quote }},status="503"}[3m])) or vector(0))
+{{- end -}}

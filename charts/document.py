@@ -1,0 +1,145 @@
+"""`make chart-readme`: the chart's README and the descriptions in its schema, out of the comments in values.yaml.
+
+A comment that begins with `--` describes the value below it. It becomes the value's line in the README, and
+the `description` in values.schema.json, which editors show. Of what kind a value must be is written in the
+schema by hand.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+CHART: Final = Path(__file__).parent / "copyist"
+_KEY: Final = re.compile(r"^(?P<indent> *)(?P<key>[A-Za-z][\w-]*):")
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """One value of the chart.
+
+    Attributes:
+        path: its keys, from the outermost.
+        default: its default.
+        description: what it means; empty where the comments do not say.
+    """
+
+    path: tuple[str, ...]
+    default: Any
+    description: str
+
+
+def main() -> int:
+    """Write both files anew; with `--check`, only say whether they are as they should be."""
+    document = schema(CHART)
+    made = {
+        CHART / "README.md": readme(CHART, document),
+        CHART / "values.schema.json": json.dumps(document, indent=2, ensure_ascii=False) + "\n",
+    }
+    stale = [path for path, text in made.items() if not path.exists() or path.read_text() != text]
+    if "--check" in sys.argv[1:]:
+        for path in stale:
+            print(f"{path} is not what values.yaml says: make chart-readme", file=sys.stderr)
+        return int(bool(stale))
+    for path in stale:
+        path.write_text(made[path])
+        print(f"wrote {path}")
+    return 0
+
+
+def described(values_file: str) -> dict[tuple[str, ...], str]:
+    """The comments of values.yaml, by the path of what they describe."""
+    found: dict[tuple[str, ...], str] = {}
+    path: list[tuple[int, str]] = []
+    comment: list[str] = []
+    for line in values_file.splitlines():
+        text = line.strip()
+        if text.startswith("# -- "):
+            comment = [text.removeprefix("# -- ")]
+        elif text.startswith("#") and comment:
+            comment.append(text.removeprefix("#").strip())
+        elif match := _KEY.match(line):
+            indent = len(match["indent"])
+            path = [(at, key) for at, key in path if at < indent] + [(indent, match["key"])]
+            if comment:
+                found[tuple(key for _, key in path)] = " ".join(comment)
+            comment = []
+        elif not text:
+            comment = []
+    return found
+
+
+def values(chart: Path) -> list[Value]:
+    """All values in their order. An empty map or a list is one value; one that is described is one value too."""
+    text = (chart / "values.yaml").read_text()
+    descriptions = described(text)
+    return list(_leaves(yaml.safe_load(text), (), descriptions))
+
+
+def _leaves(
+    node: Mapping[str, Any], path: tuple[str, ...], descriptions: Mapping[tuple[str, ...], str]
+) -> Iterator[Value]:
+    for key, default in node.items():
+        here = (*path, key)
+        if isinstance(default, dict) and default and here not in descriptions:
+            yield from _leaves(default, here, descriptions)
+        else:
+            yield Value(here, default, descriptions.get(here, ""))
+
+
+def schema(chart: Path) -> dict[str, Any]:
+    """The schema, with each value's description."""
+    document: dict[str, Any] = json.loads((chart / "values.schema.json").read_text())
+    for value in values(chart):
+        if value.description:
+            _property(document, value.path)["description"] = value.description
+    return document
+
+
+def _property(document: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
+    """The part of the schema that says what may stand at a path.
+
+    Raises:
+        KeyError: the schema knows no such value.
+    """
+    node = document
+    for key in path:
+        node = _resolved(document, node)["properties"][key]
+    return node
+
+
+def _resolved(document: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
+    reference = node.get("$ref", "")
+    return document["$defs"][reference.removeprefix("#/$defs/")] if reference else node
+
+
+def readme(chart: Path, document: dict[str, Any]) -> str:
+    """The README: its hand-written beginning, and a table of all values for each part."""
+    head = (chart / "README.head.md").read_text()
+    rows: dict[str, list[str]] = {}
+    for value in values(chart):
+        part = value.path[0] if len(value.path) > 1 else "general"
+        text = value.description or _property(document, value.path).get("description", "")
+        name = ".".join(value.path)
+        rows.setdefault(part, []).append(f"| `{name}` | {_default(value.default)} | {text} |")
+    tables = [
+        "\n".join([f"### {part}", "", "| value | default | meaning |", "|---|---|---|", *lines])
+        for part, lines in rows.items()
+    ]
+    return "\n\n".join([head.strip(), *tables]) + "\n"
+
+
+def _default(default: Any) -> str:
+    text = json.dumps(default, ensure_ascii=False)
+    return f"`{text}`".replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
