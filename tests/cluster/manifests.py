@@ -1,0 +1,58 @@
+"""What the tests of the Kubernetes API have in common."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from kubernetes.client import Configuration
+
+from services.cluster.connection import Cluster
+from tests.cluster.api_server import NAMESPACE, TOKEN, ApiServer
+
+
+def connected(api: ApiServer, *, token: str = TOKEN, patience_s: float = 5.0) -> Cluster:
+    configuration = Configuration(host=api.url)
+    configuration.api_key["BearerToken"] = f"Bearer {token}"
+    return Cluster(configuration, NAMESPACE, patience_s=patience_s)
+
+
+def training(name: str = "train-piano-7", *, image: str = "copyist-training:0.1.0") -> dict[str, Any]:
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": name, "labels": {"copyist.io/model": "piano"}},
+        "spec": {
+            "backoffLimit": 2,
+            "template": {
+                "spec": {
+                    "restartPolicy": "Never",
+                    "containers": [
+                        {
+                            "name": "train",
+                            "image": image,
+                            "command": ["python", "-m", "pipelines.training.piano.train"],
+                            "resources": {"limits": {"nvidia.com/gpu": 1, "memory": "16Gi"}},
+                        }
+                    ],
+                }
+            },
+        },
+    }
+
+
+COMPLETE = {"type": "Complete", "status": "True", "lastTransitionTime": "2026-11-21T10:00:00Z"}
+FAILED = {
+    "type": "Failed",
+    "status": "True",
+    "reason": "BackoffLimitExceeded",
+    "message": "Job has reached the specified backoff limit",
+    "lastTransitionTime": "2026-11-21T10:00:00Z",
+}
+
+
+def later(action: Callable[[], Any], after_s: float = 0.3) -> threading.Timer:
+    timer = threading.Timer(after_s, action)
+    timer.start()
+    return timer
