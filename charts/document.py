@@ -1,4 +1,4 @@
-"""`make chart-readme`: the chart's README and the descriptions in its schema, out of the comments in values.yaml.
+"""`make chart-readme`: the chart's README and the descriptions in its schema, out of comments in values.yaml.
 
 A comment that begins with `--` describes the value below it. It becomes the value's line in the README, and
 the `description` in values.schema.json, which editors show. Of what kind a value must be is written in the
@@ -77,7 +77,7 @@ def described(values_file: str) -> dict[tuple[str, ...], str]:
 
 
 def values(chart: Path) -> list[Value]:
-    """All values in their order. An empty map or a list is one value; one that is described is one value too."""
+    """All values in their order. What is described, an empty map and a list are one value each."""
     text = (chart / "values.yaml").read_text()
     descriptions = described(text)
     return list(_leaves(yaml.safe_load(text), (), descriptions))

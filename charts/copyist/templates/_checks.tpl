@@ -119,6 +119,11 @@
 {{- if and .gateway.hosts.amt (eq .gateway.hosts.amt (.gateway.hosts.omr | default "")) }}
 - gateway.hosts has one host for both services. Take two, as both have the same paths.
 {{- end }}
+{{- range $host := values .gateway.grpcHosts }}
+{{- if has $host (values $.Values.gateway.hosts) }}
+- gateway.grpcHosts has {{ $host }}, which gateway.hosts has too. A Gateway takes a host's HTTP or its gRPC: take another host for gRPC.
+{{- end }}
+{{- end }}
 {{- if and .gateway.enabled (not .gateway.parentRefs) }}
 - gateway.enabled, but gateway.parentRefs names no Gateway. Name the one that takes the routes.
 {{- end }}
