@@ -144,6 +144,7 @@ class KeyRing:
                 )
             answer = self._waiting[key_id] = asyncio.get_running_loop().create_future()
             if self._asking is None or self._asking.done():
+                self._asking_since = now
                 self._asking = asyncio.create_task(self._ask_for_all())
         try:
             await asyncio.wait_for(asyncio.shield(answer), PATIENCE_S)
