@@ -39,14 +39,16 @@ class DatabaseUrlError(CopyistError):
 
 
 class UtcTime(sa.TypeDecorator[datetime]):
-    """A time in UTC; SQLite keeps no zones, so it is put back on reading."""
+    """A time in UTC. SQLite keeps no zones, and PostgreSQL answers in the server's: both are mended here."""
 
     impl = sa.DateTime(timezone=True)
     cache_ok = True
 
     def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
         """Give the time with its zone."""
-        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 class Database:

@@ -118,9 +118,9 @@ class FileStore:
         return sorted(name for name in names if name and not name.endswith(_PART_SUFFIX))
 
     def changed_at(self, prefix: str) -> datetime | None:
-        """When a file below a folder was last written; None where there is none."""
+        """When a folder, or a file below it, was last written; None where there is none."""
         with storage_errors():
-            found = self._files.find(self._full(prefix), detail=True).values()
+            found = self._files.find(self._full(prefix), withdirs=not self._is_s3, detail=True).values()
         return max((_modified(info) for info in found), default=None)
 
     def remove_tree(self, prefix: str) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 import sqlalchemy as sa
 from dbos import DBOSClient, EnqueueOptions, WorkflowStatus
 
-from services.runtime.database import Database
+from services.runtime.database import Database, translated
 
 APPLICATION: Final = "copyist"
 #: Rises only with a release whose workers cannot go on with the jobs of the release before.
@@ -26,7 +26,10 @@ ENDED: Final = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED
 
 
 class JobQueue:
-    """The queues, as those see them who do not work on them; for any number of threads."""
+    """The queues, as those see them who do not work on them; for any number of threads.
+
+    All methods raise DatabaseUnavailableError when the database does not answer.
+    """
 
     def __init__(self, database: Database) -> None:
         # A lost connection is to be told at once: whoever calls knows better whether to wait.
@@ -52,9 +55,10 @@ class JobQueue:
 
     def taken(self, service: str) -> list[WorkflowStatus]:
         """List the workflows that workers of a service have taken and not ended."""
-        return self._client.list_workflows(
-            status=TAKEN, queue_name=[service, WEBHOOK_QUEUE], load_input=False, load_output=False
-        )
+        with translated():
+            return self._client.list_workflows(
+                status=TAKEN, queue_name=[service, WEBHOOK_QUEUE], load_input=False, load_output=False
+            )
 
     def put_back(self, workflow_id: str, worker_id: str) -> bool:
         """Make a taken workflow free again if that worker still has it; tells whether it had.
@@ -63,25 +67,31 @@ class JobQueue:
         """
         # The public way to recover, resume_workflow, does not ask whose it is: of two workers that take over
         # at the same moment, the second would take the job away from the first.
-        return self._client._sys_db.reenqueue_for_recovery(workflow_id, [worker_id], WEBHOOK_QUEUE)
+        with translated():
+            return self._client._sys_db.reenqueue_for_recovery(workflow_id, [worker_id], WEBHOOK_QUEUE)
 
     def ended(self, workflow_ids: list[str]) -> set[str]:
         """Those of the workflows that have ended."""
-        found = self._client.list_workflows(
-            workflow_ids=workflow_ids, status=list(ENDED), load_input=False, load_output=False
-        )
+        if not workflow_ids:
+            # DBOS would take it for no condition.
+            return set()
+        with translated():
+            found = self._client.list_workflows(
+                workflow_ids=workflow_ids, status=list(ENDED), load_input=False, load_output=False
+            )
         return {status.workflow_id for status in found}
 
     def ended_before(self, moment: str, limit: int) -> list[str]:
         """Workflows that ended before a moment (RFC 3339), oldest first."""
-        found = self._client.list_workflows(
-            completed_before=moment, status=list(ENDED), limit=limit, load_input=False, load_output=False
-        )
+        with translated():
+            found = self._client.list_workflows(
+                completed_before=moment, status=list(ENDED), limit=limit, load_input=False, load_output=False
+            )
         return [status.workflow_id for status in found]
 
     def forget(self, workflow_ids: list[str]) -> None:
         """Remove everything that DBOS knows of workflows; absent ones do no harm."""
-        if workflow_ids:
+        with translated():
             self._client.delete_workflows(workflow_ids)
 
     def close(self) -> None:
