@@ -34,7 +34,7 @@ from services.omr.look import look_at
 from services.omr.straighten import prepare
 from services.omr.uploads import PagePicture
 from services.runtime.cards import read_card
-from services.runtime.profiles import Edges, Profile, reference
+from services.runtime.profiles import Edges, Observation, reference
 
 #: Levels of recordings, in dB of full scale: mean and standard deviation.
 _LEVEL_DB: Final = (-24.0, 5.0)
@@ -44,7 +44,7 @@ _MEANS: Final = {Means.SCAN: 0.5, Means.CLEAN: 0.5}
 _SEED: Final = 11
 
 
-def of_recordings(count: int) -> Iterator[Profile]:
+def of_recordings(count: int) -> Iterator[Observation]:
     """Measure recordings of held-out pianos."""
     served = ServedModel(MODEL_REPOSITORY / PIANO.model / "1" / "model.onnx")
     thresholds = DecodingThresholds.from_card(read_card(MODEL_REPOSITORY, PIANO.model))
@@ -56,7 +56,7 @@ def of_recordings(count: int) -> Iterator[Profile]:
         yield recordings.measure(Recording(samples=samples, rms=rms, clipped_share=clipped), notes)
 
 
-def of_pages(count: int) -> Iterator[Profile]:
+def of_pages(count: int) -> Iterator[Observation]:
     """Measure pictures of held-out pages."""
     reader = local_reader()
     stems = sorted(path.with_suffix("") for path in cache_folder("pages", "validation").glob("*.npz"))
@@ -69,7 +69,7 @@ def of_pages(count: int) -> Iterator[Profile]:
         yield pages.measure(look_at(image, picture.in_upload_px(prepare(image))), page)
 
 
-_MODELS: Final[dict[str, tuple[Callable[[int], Iterator[Profile]], Edges]]] = {
+_MODELS: Final[dict[str, tuple[Callable[[int], Iterator[Observation]], Edges]]] = {
     PIANO.model: (of_recordings, recordings.EDGES),
     SYMBOLS.model: (of_pages, pages.EDGES),
 }

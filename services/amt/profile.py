@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from services.amt.contract import SAMPLE_RATE_HZ, TARGET_RMS
 from services.amt.decode import FULL_SCALE, Recording
 from services.music.notes import Note
-from services.runtime.profiles import Edges, Profile, shares
+from services.runtime.profiles import Edges, Observation, shares
 
 EDGES: Final[Edges] = MappingProxyType(
     {
@@ -36,12 +36,11 @@ _POLYPHONY_STEP_S: Final = 0.05
 _QUIETEST_DB: Final = -120.0
 
 
-def measure(recording: Recording, notes: Sequence[Note]) -> Profile:
-    """Measure one recording and its notes.
+def measure(recording: Recording, notes: Sequence[Note]) -> Observation:
+    """Measure one recording and its notes: the features of EDGES, and the checks
 
-    Returns:
-        For each feature of EDGES the share in each bin, one more than there are edges. `pitch` and
-        `confidence` are all zero where there are no notes.
+    - `notes_found`: whether there are any;
+    - `ends_heard`: of each note, whether its end was heard before its key is struck again.
     """
     values: dict[str, Sequence[float] | NDArray[np.int64]] = {
         "loudness_db": [_decibel(recording.rms)],
@@ -53,7 +52,16 @@ def measure(recording: Recording, notes: Sequence[Note]) -> Profile:
         "pitch": [note.pitch for note in notes],
         "confidence": [note.confidence for note in notes],
     }
-    return {feature: shares(values[feature], edges) for feature, edges in EDGES.items()}
+    return Observation(
+        features={feature: shares(values[feature], edges) for feature, edges in EDGES.items()},
+        checks={"notes_found": (int(bool(notes)), 1), "ends_heard": (_ends_heard(notes), len(notes))},
+    )
+
+
+def _ends_heard(notes: Sequence[Note]) -> int:
+    """Count the notes that end before the next one of their pitch begins."""
+    onsets = {(note.pitch, note.onset_s) for note in notes}
+    return sum((note.pitch, note.offset_s) not in onsets for note in notes)
 
 
 def _decibel(level: float) -> float:

@@ -12,7 +12,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from services.amt import metrics, notation, profile
+from services.amt import notation, profile
 from services.amt.decode import Recording, decode
 from services.amt.notes import DecodingThresholds, find_notes
 from services.amt.options import Options
@@ -22,8 +22,10 @@ from services.music.export import Format
 from services.music.notate import NotationOptions
 from services.music.notes import Note
 from services.music.score import Key, Metre, Tempo
+from services.runtime import outcomes
+from services.runtime.outcomes import Outcome
 from services.runtime.processes import Processes
-from services.runtime.profiles import Profile
+from services.runtime.profiles import Observation
 from services.runtime.work import Progress, in_thread, timed, unheard
 
 
@@ -35,14 +37,14 @@ class Heard:
         version: which version of the model heard it.
         duration_s: length of the recording, in seconds.
         notes: by onset, then pitch.
-        profile: what drift is watched by.
+        observation: what drift is watched by.
         timings_s: seconds that each part of the stage took, by its name.
     """
 
     version: str
     duration_s: float
     notes: tuple[Note, ...]
-    profile: Profile
+    observation: Observation
     timings_s: Mapping[str, float]
 
 
@@ -154,7 +156,9 @@ class Transcriber:
         )
         timings_s = {**heard.timings_s, "notation": written.notation_s, "engraving": written.engraving_s}
         name, version = self.piano.name, heard.version
-        metrics.count(name, version, heard.duration_s, len(heard.notes), timings_s, heard.profile)
+        outcomes.count(
+            Outcome(name, version, heard.duration_s, len(heard.notes), timings_s, [heard.observation])
+        )
         return Transcription(
             model=name,
             version=version,
@@ -174,6 +178,6 @@ class Transcriber:
 
 def _found(
     recording: Recording, posteriors: NDArray[np.uint8], thresholds: DecodingThresholds
-) -> tuple[tuple[Note, ...], Profile]:
+) -> tuple[tuple[Note, ...], Observation]:
     notes = tuple(find_notes(posteriors, thresholds))
     return notes, profile.measure(recording, notes)

@@ -8,7 +8,7 @@ from typing import Final
 
 from services.omr.assembly.recognition import FoundPage
 from services.omr.look import PageLook
-from services.runtime.profiles import Edges, Profile, shares
+from services.runtime.profiles import Edges, Observation, shares
 
 EDGES: Final[Edges] = MappingProxyType(
     {
@@ -25,14 +25,16 @@ EDGES: Final[Edges] = MappingProxyType(
 )
 
 
-def measure(look: PageLook, page: FoundPage) -> Profile:
-    """Measure one page and what was read on it.
+def measure(look: PageLook, page: FoundPage) -> Observation:
+    """Measure one page and what was read on it: the features of EDGES, and the checks
 
-    Returns:
-        For each feature of EDGES the share in each bin, one more than there are edges; all zero for what a
-        page without staves, or without symbols, cannot tell.
+    - `staves_found`: whether there are any;
+    - `measures_add_up`: of each measure, whether its voices fill it and it lasts as its metre says.
+
+    Features are empty that a page without staves, or without symbols, cannot tell.
     """
     staves = sum(len(system.staves) for system in page.systems)
+    measures = [measure.adds_up for system in page.systems for measure in system.measures]
     values: dict[str, Sequence[float]] = {
         # Without staves the scale is a guess, and so is all that hangs on it.
         "staff_space_px": [look.staff_space_px] if staves else [],
@@ -45,4 +47,10 @@ def measure(look: PageLook, page: FoundPage) -> Profile:
         "symbols_per_staff": [len(page.symbols) / staves] if staves else [],
         "confidence": [symbol.confidence for symbol in page.symbols],
     }
-    return {feature: shares(values[feature], edges) for feature, edges in EDGES.items()}
+    return Observation(
+        features={feature: shares(values[feature], edges) for feature, edges in EDGES.items()},
+        checks={
+            "staves_found": (int(bool(staves)), 1),
+            "measures_add_up": (sum(measures), len(measures)),
+        },
+    )

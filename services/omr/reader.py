@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import BinaryIO, TypeVar
 
 from services.errors import OverloadedError
-from services.omr import metrics, notation
+from services.omr import notation, profile
 from services.omr.assembly.recognition import Recognition
 from services.omr.document import write_document
 from services.omr.models import ContextModel, SymbolsModel
@@ -25,6 +25,8 @@ from services.omr.page_reader import PageReader, ReadPage, Versions
 from services.omr.palette import ColourBy
 from services.omr.restore import restore
 from services.omr.uploads import PageLimits, PagePlace, find_pages, read_colours, read_page
+from services.runtime import outcomes
+from services.runtime.outcomes import Outcome
 from services.runtime.processes import Processes
 from services.runtime.work import Progress, in_thread, timed, unheard
 
@@ -197,8 +199,10 @@ class Reader:
                 files[PageFormat.OVERLAY] = tuple(await self._each(tuple(enumerate(upload.places)), draw))
         files = {kind: files[kind] for kind in options.formats if kind in files}  # in the order asked
         name, versions = self.page_reader.symbols.name, pages[0].versions
-        looks = [page.look for page in pages]
-        metrics.count(name, versions.symbols, written.recognition, looks, timings_s)
+        seen_and_found = zip(pages, written.recognition.pages, strict=True)
+        observations = [profile.measure(page.look, found) for page, found in seen_and_found]
+        notes = len(written.recognition.notes)
+        outcomes.count(Outcome(name, versions.symbols, len(pages), notes, timings_s, observations))
         return Reading(
             model=name,
             version=versions.symbols,

@@ -67,10 +67,11 @@ def test_requests_are_measured_with_the_model_version(http: httpx.Client) -> Non
     assert grown("copyist_requests_total", *route, "200") == 1
     assert grown("copyist_requests_total", *route, "422") == 1
     assert grown("copyist_request_seconds_count", *route) == 2
-    assert grown("copyist_transcriptions_total", "piano", "1") == 1
-    assert grown("copyist_transcribed_audio_seconds_total", "piano", "1") == pytest.approx(2, abs=0.1)
+    assert grown("copyist_work_size_count", "piano", "1") == 1
+    assert grown("copyist_work_size_sum", "piano", "1") == pytest.approx(2, abs=0.1)
+    assert grown("copyist_checks_total", "piano", "1", "notes_found", "yes") == 1
     for stage in ("decode", "model", "notes", "notation", "engraving"):
-        assert grown("copyist_transcription_stage_seconds_count", "piano", "1", stage) == 1
+        assert grown("copyist_stage_seconds_count", "piano", "1", stage) == 1
     mass = [
         after[key] - before.get(key, 0)
         for key in after

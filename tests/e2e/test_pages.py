@@ -84,7 +84,7 @@ def test_the_models_name_their_versions(stack: LocalStack, seen: Recognition) ->
 def test_metrics_count_pages_and_stages(stack: LocalStack, seen: Recognition) -> None:
     text = httpx.get(f"{stack.omr_http_url}/metrics").text
     assert 'copyist_requests_total{protocol="http",route="/v1/recognize",service="omr",status="200"}' in text
-    assert 'copyist_recognised_pages_total{model="symbols",staves="yes"' in text
+    assert 'copyist_checks_total{check="staves_found",model="symbols",passed="yes"' in text
     for stage in seen.timings_s:
         assert f'stage="{stage}"' in text
 

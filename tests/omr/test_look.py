@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from services.client.demo import PAGE
-from services.omr.assembly.recognition import Box, FoundPage, FoundStaff, FoundSymbol, FoundSystem, Role
+from services.omr.assembly.recognition import (
+    Box,
+    FoundMeasure,
+    FoundPage,
+    FoundStaff,
+    FoundSymbol,
+    FoundSystem,
+    Role,
+)
 from services.omr.look import PageLook, look_at
 from services.omr.profile import EDGES, measure
 from services.omr.straighten import prepare
@@ -75,7 +85,9 @@ def test_blur_widens_edges(page: Gray, look: PageLook) -> None:
 
 def test_a_blank_page_is_measured_and_tells_nothing_of_staves() -> None:
     blank = np.full((600, 400), 255, np.uint8)
-    profile = measure(looked(blank), FoundPage((400, 600), (), ()))
+    observed = measure(looked(blank), FoundPage((400, 600), (), ()))
+    profile = observed.features
+    assert observed.checks == {"staves_found": (0, 1), "measures_add_up": (0, 0)}
     assert profile["ink_share"][0] == 1
     for feature in ("staff_space_px", "tilt_deg", "bend_spaces", "symbols_per_staff", "confidence"):
         assert sum(profile[feature]) == 0
@@ -83,12 +95,15 @@ def test_a_blank_page_is_measured_and_tells_nothing_of_staves() -> None:
 
 def test_each_feature_of_a_page_with_staves_has_a_mass_of_one(look: PageLook) -> None:
     box = Box(0, 0, 10, 10)
+    measures = tuple(FoundMeasure(n, n, box, Fraction(4), n < 3) for n in range(4))
     found = FoundPage(
         (400, 600),
-        (FoundSystem(box, (FoundStaff(box, 0, 1), FoundStaff(box, 0, 2)), ()),),
+        (FoundSystem(box, (FoundStaff(box, 0, 1), FoundStaff(box, 0, 2)), measures),),
         tuple(FoundSymbol(SymbolClass.STEM, box, confidence, Role.STEM) for confidence in (0.55, 0.97)),
     )
-    profile = measure(look, found)
+    observed = measure(look, found)
+    assert observed.checks == {"staves_found": (1, 1), "measures_add_up": (3, 4)}
+    profile = observed.features
     assert set(profile) == set(EDGES)
     for feature, masses in profile.items():
         assert len(masses) == len(EDGES[feature]) + 1

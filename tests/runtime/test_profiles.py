@@ -24,8 +24,14 @@ def exported(name: str, model: str, **labels: str) -> float | None:
 
 
 def card(*sizes: float) -> dict[str, object]:
-    measured = [{"size": profiles.shares([size], EDGES["size"])} for size in sizes]
-    return {"profile": profiles.reference(measured, EDGES)}
+    return {"profile": profiles.reference(map(observed, sizes), EDGES)}
+
+
+def observed(size: float) -> profiles.Observation:
+    """Something of a size, which passes one check of two where it is large."""
+    return profiles.Observation(
+        {"size": profiles.shares([size], EDGES["size"])}, {"good": (int(size > 2), 2)}
+    )
 
 
 def test_shares_are_those_of_the_bins_and_nothing_of_nothing() -> None:
@@ -40,13 +46,18 @@ def test_a_declared_model_exports_its_reference_and_every_bin_from_zero(model: s
     assert shares == [0.25, 0.5, 0.25]
     masses = [exported("copyist_profile_mass_total", model, feature="size", bin=str(n)) for n in range(3)]
     assert masses == [0, 0, 0]
+    assert exported("copyist_reference_passed", model, check="good") == 1 / 8
+    assert exported("copyist_checks_total", model, check="good", passed="yes") == 0
 
 
 def test_observations_add_up(model: str) -> None:
     for value in (0.5, 1.5, 1.6):
-        profiles.count(model, "1", {"size": profiles.shares([value], EDGES["size"])})
+        profiles.count(model, "1", observed(value))
     assert exported("copyist_profile_mass_total", model, feature="size", bin="0") == 1
     assert exported("copyist_profile_mass_total", model, feature="size", bin="1") == 2
+    profiles.count(model, "1", observed(9.0))
+    assert exported("copyist_checks_total", model, check="good", passed="yes") == 1
+    assert exported("copyist_checks_total", model, check="good", passed="no") == 7
 
 
 @pytest.mark.parametrize("stated", [{}, {"size": {"edges": [1.0, 3.0], "shares": [0.2, 0.3, 0.5]}}])
