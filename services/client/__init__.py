@@ -6,8 +6,12 @@ with Copyist() as copyist:
     print(copyist.transcribe("prelude.flac", formats=["midi"]).key)
 """
 
-from services.client.client import AsyncCopyist, Copyist, Progress
-from services.client.errors import BadAnswerError, UnreachableError
+from services.client.async_client import AsyncCopyist
+from services.client.client import Copyist
+from services.client.errors import BadAnswerError, JobCancelledError, UnreachableError
+from services.client.handles import AsyncJobHandle, JobHandle
+from services.client.jobs import Job, JobFile, JobState, Service
+from services.client.progress import Progress
 from services.client.results import (
     Key,
     Metre,
@@ -32,10 +36,16 @@ from services.music.notes import Note
 
 __all__ = [
     "AsyncCopyist",
+    "AsyncJobHandle",
     "BadAnswerError",
     "Copyist",
     "CopyistError",
     "InputError",
+    "Job",
+    "JobCancelledError",
+    "JobFile",
+    "JobHandle",
+    "JobState",
     "Key",
     "Metre",
     "Model",
@@ -47,6 +57,7 @@ __all__ = [
     "Readiness",
     "RetryPolicy",
     "ScoreFile",
+    "Service",
     "Tempo",
     "TooLargeError",
     "Transcription",

@@ -7,19 +7,13 @@ import os
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Protocol
 
-from services.client.client import AsyncCopyist, Progress
+from services.client.async_client import AsyncCopyist
 from services.client.errors import UnreachableError
+from services.client.progress import Progress
 from services.client.results import Answer
 from services.errors import CopyistError, InputError
-
-#: What a folder is searched for; a file named outright may have any name.
-PAGE_SUFFIXES: Final = frozenset({".bmp", ".jpeg", ".jpg", ".pdf", ".png", ".tif", ".tiff", ".webp"})
-AUDIO_SUFFIXES: Final = frozenset(
-    {".aac", ".aif", ".aiff", ".flac", ".m4a", ".mka", ".mp3", ".mp4"}
-    | {".oga", ".ogg", ".opus", ".wav", ".wave", ".webm"}
-)
 
 
 @dataclass(frozen=True, slots=True)

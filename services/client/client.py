@@ -1,79 +1,28 @@
-"""The clients: `Copyist` for plain code, `AsyncCopyist` for asyncio. They differ in nothing else."""
+"""The client for plain code."""
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Self, TypeVar
 
-import anyio
 import httpx
 
+from services.client.addresses import connection_settings, pages_service_url, service_url
 from services.client.exchange import Api, Call, Exchange, Outcome, RecognitionOptions, TranscriptionOptions
+from services.client.handles import JobHandle
+from services.client.job_exchange import JobRequests
+from services.client.jobs import Job, JobState, Service
+from services.client.ordering import order, uploads_of
 from services.client.pages import Recognition
+from services.client.progress import Progress, telling
 from services.client.results import Model, Readiness, Transcription
 from services.client.retry import DEFAULT_RETRY, RetryPolicy
-from services.client.uploads import Source, Upload, total_size
-from services.errors import InputError
+from services.client.sinks import Sink
+from services.client.uploads import Source, Upload
 
 T = TypeVar("T")
-
-DEFAULT_URL: Final = "http://127.0.0.1:3000"
-DEFAULT_PAGES_URL: Final = "http://127.0.0.1:3002"
-
-
-#: What both of httpx's clients are made with.
-_SETTINGS: Final[dict[str, Any]] = {
-    "headers": {"User-Agent": "copyist-client", "Accept": "application/json"},
-    # A proxy of the environment is for the world outside: never for this very machine.
-    "mounts": dict.fromkeys(("all://127.0.0.1", "all://localhost", "all://[::1]")),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far an upload is: bytes handed to the connection, and bytes in all (None: not known).
-
-    A retry starts over at `sent` 0. After `sent == size` comes the longer part, the transcribing.
-    """
-
-    sent: int
-    size: int | None
-
-
-def service_url(url: str | None = None) -> str:
-    """The service's address: the one given, else `COPYIST_URL`, else this machine's own.
-
-    Raises:
-        InputError: when it is no http or https URL.
-    """
-    return _checked(url or os.environ.get("COPYIST_URL") or DEFAULT_URL)
-
-
-def pages_service_url(url: str | None = None) -> str:
-    """The page service's address: the one given, else `COPYIST_OMR_URL`, else this machine's own.
-
-    Raises:
-        InputError: when it is no http or https URL.
-    """
-    return _checked(url or os.environ.get("COPYIST_OMR_URL") or DEFAULT_PAGES_URL)
-
-
-def _checked(url: str) -> str:
-    chosen = url.rstrip("/")
-    try:
-        parsed = httpx.URL(chosen)
-    except httpx.InvalidURL:
-        parsed = httpx.URL()
-    if parsed.scheme not in ("http", "https") or not parsed.host:
-        raise InputError(
-            f"{chosen!r} is no address of a service.",
-            remedy=f"Write it with scheme and port, such as {DEFAULT_URL}.",
-        )
-    return chosen
 
 
 class Copyist:
@@ -92,6 +41,7 @@ class Copyist:
         url: str | None = None,
         *,
         pages_url: str | None = None,
+        api_key: str | None = None,
         timeout_s: float | None = None,
         retry: RetryPolicy = DEFAULT_RETRY,
     ) -> None:
@@ -101,14 +51,16 @@ class Copyist:
             url: the service's address; by default `COPYIST_URL`, else http://127.0.0.1:3000.
             pages_url: the page service's, where it is another; by default `url` where that is given, else
                 `COPYIST_OMR_URL`, else http://127.0.0.1:3002.
+            api_key: shown with every request; by default `COPYIST_API_KEY`, else none.
             timeout_s: longest wait for the answer to begin, in seconds; by default sized to the upload.
             retry: how often to try again when the service is overloaded or out of reach.
 
         Raises:
-            InputError: when `url` is no http or https URL.
+            InputError: when `url` is no http or https URL, or `api_key` no key.
         """
         self._api = Api(service_url(url), pages_service_url(pages_url or url), retry, timeout_s)
-        self._http = httpx.Client(**_SETTINGS)
+        self._requests = JobRequests(self._api)
+        self._http = httpx.Client(**connection_settings(api_key))
 
     def transcribe(
         self,
@@ -139,7 +91,7 @@ class Copyist:
         """
         upload = Upload(audio, name)
         options = TranscriptionOptions(instrument, formats, tempo, quantise)
-        return self._run(self._api.transcribe(upload, options, _telling(on_progress, [upload])))
+        return self._run(self._api.transcribe(upload, options, telling(on_progress, [upload])))
 
     def recognize(
         self,
@@ -163,9 +115,9 @@ class Copyist:
         Raises:
             CopyistError, OSError: as `transcribe`.
         """
-        uploads = _uploads(pages)
+        uploads = uploads_of(pages)
         options = RecognitionOptions(formats, colour_by, explain)
-        return self._run(self._api.recognize(uploads, options, _telling(on_progress, uploads)))
+        return self._run(self._api.recognize(uploads, options, telling(on_progress, uploads)))
 
     def restore(self, page: Source) -> bytes:
         """Have one page cleaned, straightened and made black and white: a PNG.
@@ -174,6 +126,71 @@ class Copyist:
             CopyistError, OSError: as `transcribe`.
         """
         return self._run(self._api.restore(Upload(page)))
+
+    def submit(
+        self,
+        files: Source | Sequence[Source],
+        *,
+        service: Service | str | None = None,
+        name: str | None = None,
+        formats: str | Iterable[str] = (),
+        instrument: str | None = None,
+        tempo: float | None = None,
+        quantise: str | None = None,
+        colour_by: str | None = None,
+        explain: bool | None = None,
+        idempotency_key: str | None = None,
+        webhook: str | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> JobHandle:
+        """Submit a job: what takes long, or is to go on when this program ends.
+
+        The same content, name and options give the same job, unless that has failed or was cancelled.
+
+        Args:
+            files: a recording, or one file or several of pages, as for `transcribe` and `recognize`.
+            service: `amt` for recordings, `omr` for pages; by default the file's name tells.
+            name: the first file's name; the job's files are named after it.
+            formats, instrument, tempo, quantise, colour_by, explain: as for `transcribe` and `recognize`.
+            idempotency_key: names this submission: once used, it gives the same job again.
+            webhook: a public address that the service tells of the job's end.
+            on_progress: told of the upload's progress, in the calling thread.
+
+        Raises:
+            CopyistError, OSError: as `transcribe`.
+        """
+        uploads = uploads_of(files, name)
+        options = {"instrument": instrument, "tempo": tempo, "quantise": quantise}
+        options |= {"colour_by": colour_by, "explain": explain}
+        what = order(uploads, service, formats, options, idempotency_key=idempotency_key, webhook=webhook)
+        job = self._run(self._requests.submit(what, telling(on_progress, uploads)))
+        return JobHandle(self._run, self._requests, job)
+
+    def job(self, job_id: str, service: Service | str | None = None) -> JobHandle:
+        """Find a job again.
+
+        Args:
+            job_id: its id.
+            service: whose it is; by default each is asked.
+
+        Raises:
+            CopyistError: when there is no such job, or no answer.
+        """
+        job = self._run(self._requests.find(job_id, service))
+        return JobHandle(self._run, self._requests, job)
+
+    def jobs(self, service: Service | str, states: Iterable[JobState | str] = ()) -> Iterator[Job]:
+        """List your jobs at a service, newest first, page after page.
+
+        Raises:
+            CopyistError: when there is no answer.
+        """
+        after: str | None = None
+        while True:
+            page = self._run(self._requests.page(Service(service), states, after))
+            yield from page.jobs
+            if (after := page.next) is None:
+                return
 
     def models(self) -> tuple[Model, ...]:
         """The models that the service has, one entry for each version.
@@ -226,121 +243,21 @@ class Copyist:
             call.method, call.url, headers=call.headers, content=content, timeout=call.timeout
         )
         try:
-            return self._http.send(request)
+            return self._http.send(request) if call.sink is None else self._pour(request, call.sink)
         except httpx.RequestError as error:
             return error
 
-
-class AsyncCopyist:
-    """The same for asyncio: one client serves any number of requests at once.
-
-    async with AsyncCopyist() as copyist:
-        one, two = await asyncio.gather(copyist.transcribe("1.flac"), copyist.transcribe("2.flac"))
-    """
-
-    def __init__(
-        self,
-        url: str | None = None,
-        *,
-        pages_url: str | None = None,
-        timeout_s: float | None = None,
-        retry: RetryPolicy = DEFAULT_RETRY,
-    ) -> None:
-        """As `Copyist`."""
-        self._api = Api(service_url(url), pages_service_url(pages_url or url), retry, timeout_s)
-        self._http = httpx.AsyncClient(**_SETTINGS)
-
-    async def transcribe(
-        self,
-        audio: Source,
-        *,
-        name: str | None = None,
-        instrument: str = "piano",
-        formats: str | Iterable[str] = (),
-        tempo: float | None = None,
-        quantise: str | None = None,
-        on_progress: Callable[[Progress], None] | None = None,
-    ) -> Transcription:
-        """As `Copyist.transcribe`; `on_progress` is called on the event loop."""
-        upload = Upload(audio, name)
-        options = TranscriptionOptions(instrument, formats, tempo, quantise)
-        return await self._run(self._api.transcribe(upload, options, _telling(on_progress, [upload])))
-
-    async def recognize(
-        self,
-        pages: Source | Sequence[Source],
-        *,
-        formats: str | Iterable[str] = (),
-        colour_by: str | None = None,
-        explain: bool = False,
-        on_progress: Callable[[Progress], None] | None = None,
-    ) -> Recognition:
-        """As `Copyist.recognize`; `on_progress` is called on the event loop."""
-        uploads = _uploads(pages)
-        options = RecognitionOptions(formats, colour_by, explain)
-        return await self._run(self._api.recognize(uploads, options, _telling(on_progress, uploads)))
-
-    async def restore(self, page: Source) -> bytes:
-        """As `Copyist.restore`."""
-        return await self._run(self._api.restore(Upload(page)))
-
-    async def models(self) -> tuple[Model, ...]:
-        """As `Copyist.models`."""
-        return await self._run(self._api.models())
-
-    async def readiness(self) -> Readiness:
-        """As `Copyist.readiness`."""
-        return await self._run(self._api.readiness())
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._http.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.close()
-
-    async def _run(self, exchange: Exchange[T]) -> T:
-        outcome: Outcome = None
-        while True:
-            try:
-                step = exchange.send(outcome)
-            except StopIteration as end:
-                result: T = end.value
-                return result
-            if isinstance(step, Call):
-                outcome = await self._send(step)
-            else:
-                outcome = None
-                await anyio.sleep(step)
-
-    async def _send(self, call: Call) -> Outcome:
-        content = None if call.body is None else aiter(call.body)
-        request = self._http.build_request(
-            call.method, call.url, headers=call.headers, content=content, timeout=call.timeout
-        )
+    def _pour(self, request: httpx.Request, sink: Sink) -> httpx.Response:
+        response = self._http.send(request, stream=True)
         try:
-            return await self._http.send(request)
-        except httpx.RequestError as error:
-            return error
-
-
-def _uploads(pages: Source | Sequence[Source]) -> list[Upload]:
-    several = isinstance(pages, Sequence) and not isinstance(pages, str | bytes | bytearray | memoryview)
-    return [Upload(page) for page in pages] if several else [Upload(pages)]  # type: ignore[arg-type, union-attr]
-
-
-def _telling(
-    on_progress: Callable[[Progress], None] | None, uploads: Sequence[Upload]
-) -> Callable[[int], None]:
-    if on_progress is None:
-        return lambda sent: None
-    size = total_size(uploads)
-    return lambda sent: on_progress(Progress(sent, size))
+            if not response.is_success:
+                response.read()
+                return response
+            sink.begin(response)
+            for piece in response.iter_bytes():
+                if sink.take(piece):
+                    break
+            return response
+        finally:
+            sink.end()
+            response.close()

@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Column
 
-from services.client import client
+from services.client import progress as upload
 from services.client.batch import Failure, Job, Watcher
 from services.client.results import Answer
 
@@ -32,7 +32,7 @@ class Display(Watcher, AbstractContextManager["Display"]):
         """A job's turn has come."""
         self._started_s[job] = time.monotonic()
 
-    def progressed(self, job: Job, progress: client.Progress) -> None:
+    def progressed(self, job: Job, progress: upload.Progress) -> None:
         """Nothing to show on plain lines."""
 
     def done(self, job: Job, answer: Answer, written: Sequence[Path]) -> None:
@@ -85,7 +85,7 @@ class BarDisplay(Display):
         super().started(job)
         self._tasks[job.source] = self._bars.add_task(escape(shown(job.source)), total=None, state="sending")
 
-    def progressed(self, job: Job, progress: client.Progress) -> None:
+    def progressed(self, job: Job, progress: upload.Progress) -> None:
         """Move the job's bar."""
         task = self._tasks[job.source]
         if progress.sent == progress.size:

@@ -17,6 +17,14 @@ class UnreachableError(CopyistError):
     status = 503
 
 
+class JobCancelledError(CopyistError):
+    """The job that was waited for was cancelled."""
+
+    slug = "job-cancelled"
+    title = "The job was cancelled"
+    status = 409
+
+
 class BadAnswerError(CopyistError):
     """The service answered something that the API does not promise: another program, or a cut-off answer."""
 

@@ -25,6 +25,7 @@ from services.client.results import (
     parse_transcription,
 )
 from services.client.retry import Patience, RetryPolicy, parse_retry_after
+from services.client.sinks import Sink
 from services.client.uploads import MultipartBody, Upload
 from services.errors import CopyistError
 
@@ -60,6 +61,7 @@ class Call:
         timeout: for each of connecting, writing and waiting for the answer.
         headers: beyond those every request has.
         body: what to upload, if anything.
+        sink: takes the body of a good answer; without one, the answer holds it.
     """
 
     method: str
@@ -67,6 +69,7 @@ class Call:
     timeout: httpx.Timeout
     headers: dict[str, str] = field(default_factory=dict)
     body: MultipartBody | None = None
+    sink: Sink | None = None
 
 
 Step = Call | float
@@ -138,8 +141,8 @@ class Api:
         """`POST /v1/transcribe`."""
         url = f"{self.base_url}/v1/transcribe"
         limit_s = answer_s(upload.size)
-        response = yield from self._upload(url, [upload], options.fields(), limit_s, on_sent)
-        return parse_transcription(_json(response))
+        response = yield from self.upload(url, [upload], options.fields(), limit_s, on_sent)
+        return parse_transcription(json_of(response))
 
     def recognize(
         self,
@@ -149,33 +152,36 @@ class Api:
     ) -> Exchange[Recognition]:
         """`POST /v1/recognize`."""
         url = f"{self.pages_url}/v1/recognize"
-        response = yield from self._upload(url, uploads, options.fields(), LONGEST_ANSWER_S, on_sent)
-        return parse_recognition(_json(response))
+        response = yield from self.upload(url, uploads, options.fields(), LONGEST_ANSWER_S, on_sent)
+        return parse_recognition(json_of(response))
 
     def restore(self, upload: Upload) -> Exchange[bytes]:
         """`POST /v1/restore`, for one page."""
-        response = yield from self._upload(f"{self.pages_url}/v1/restore", [upload], {}, LONGEST_ANSWER_S)
+        response = yield from self.upload(f"{self.pages_url}/v1/restore", [upload], {}, LONGEST_ANSWER_S)
         return response.content
 
-    def _upload(
+    def upload(
         self,
         url: str,
         uploads: Sequence[Upload],
         fields: Mapping[str, str],
         limit_s: float,
         on_sent: Callable[[int], None] = lambda sent: None,
+        headers: Mapping[str, str] | None = None,
     ) -> Exchange[httpx.Response]:
+        """Send files as a form, until there is a good answer."""
+
         def call() -> Call:
             body = MultipartBody(uploads, fields, on_sent)
-            timeout = self._timeout(limit_s)
-            return Call("POST", url, timeout, body.headers, body)
+            timeout = self.timeout(limit_s)
+            return Call("POST", url, timeout, {**body.headers, **(headers or {})}, body)
 
-        return self._answer(call, lambda: all(upload.replayable for upload in uploads))
+        return self.answer(call, lambda: all(upload.replayable for upload in uploads))
 
     def models(self) -> Exchange[tuple[Model, ...]]:
         """`GET /v1/models`."""
-        response = yield from self._answer(lambda: self._get("/v1/models"), lambda: True)
-        return parse_models(_json(response))
+        response = yield from self.answer(lambda: self._get("/v1/models"), lambda: True)
+        return parse_models(json_of(response))
 
     def readiness(self) -> Exchange[Readiness]:
         """`GET /readyz`, once: that it is not ready is an answer, not a failure."""
@@ -186,9 +192,9 @@ class Api:
                 return Readiness(ready=True, detail="ready")
             if outcome.status_code == httpx.codes.SERVICE_UNAVAILABLE:
                 return Readiness(ready=False, detail=problem_of(outcome).detail)
-        raise self._error(outcome, call)
+        raise self.error(outcome, call)
 
-    def _answer(self, call: Callable[[], Call], replayable: Callable[[], bool]) -> Exchange[httpx.Response]:
+    def answer(self, call: Callable[[], Call], replayable: Callable[[], bool]) -> Exchange[httpx.Response]:
         """Send until there is a good answer, or trying again is pointless."""
         patience = Patience(self.retry)
         while True:
@@ -196,12 +202,13 @@ class Api:
             outcome = yield sent
             if isinstance(outcome, httpx.Response) and outcome.is_success:
                 return outcome
-            wait_s = _wait_s(outcome, patience) if replayable() else None
-            if wait_s is None:
-                raise self._error(outcome, sent)
-            yield wait_s
+            pause_s = wait_s(outcome, patience) if replayable() else None
+            if pause_s is None:
+                raise self.error(outcome, sent)
+            yield pause_s
 
-    def _error(self, outcome: Outcome, call: Call) -> CopyistError:
+    def error(self, outcome: Outcome, call: Call) -> CopyistError:
+        """Make the error that an outcome stands for."""
         match outcome:
             case httpx.Response():
                 return problem_of(outcome)
@@ -213,9 +220,10 @@ class Api:
                 raise AssertionError("a call was answered by nothing")
 
     def _get(self, path: str) -> Call:
-        return Call("GET", self.base_url + path, self._timeout(10.0))
+        return Call("GET", self.base_url + path, self.timeout(10.0))
 
-    def _timeout(self, answer: float) -> httpx.Timeout:
+    def timeout(self, answer: float) -> httpx.Timeout:
+        """How long a call may take, `answer` seconds for the wait alone."""
         return httpx.Timeout(WRITE_S, connect=CONNECT_S, read=self.timeout_s or answer)
 
 
@@ -224,7 +232,7 @@ def _origin(url: str) -> str:
     return url.partition("/v1/")[0].removesuffix("/readyz")
 
 
-def _wait_s(outcome: Outcome, patience: Patience) -> float | None:
+def wait_s(outcome: Outcome, patience: Patience) -> float | None:
     """How long to wait before the same request again, or None if that is pointless."""
     if isinstance(outcome, RETRYABLE_FAILURES):
         return patience.after_failure()
@@ -244,7 +252,12 @@ def answer_s(upload_bytes: int | None) -> float:
     return min(ANSWER_S + upload_bytes / UPLOAD_BYTES_PER_S, LONGEST_ANSWER_S)
 
 
-def _json(response: httpx.Response) -> Any:
+def json_of(response: httpx.Response) -> Any:
+    """Read an answer's JSON.
+
+    Raises:
+        BadAnswerError: it is none.
+    """
     try:
         return response.json()
     except ValueError as error:

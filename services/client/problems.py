@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import httpx
@@ -21,14 +21,29 @@ def problem_of(response: httpx.Response) -> CopyistError:
     problem = _problem(response)
     if problem is None:
         return _unexplained(response)
-    detail = str(problem.get("detail") or problem.get("title") or response.reason_phrase)
+    retry_after_s = parse_retry_after(response.headers.get("Retry-After"))
+    return problem_from(problem, response.status_code, retry_after_s)
+
+
+def problem_from(
+    problem: Mapping[str, Any], status: int = CopyistError.status, retry_after_s: float | None = None
+) -> CopyistError:
+    """The exception that a problem document stands for.
+
+    Args:
+        problem: its members.
+        status: of the answer that brought it, for a problem that does not tell its own.
+        retry_after_s: when the same request may succeed, where the service tells.
+    """
+    status = problem["status"] if isinstance(problem.get("status"), int) else status
+    detail = str(problem.get("detail") or problem.get("title") or "The service does not say why.")
     remedy = str(problem.get("remedy") or "")
     request_id = str(problem.get("instance") or "")
-    if response.status_code >= 500 and request_id:
+    if status >= 500 and request_id:
         remedy = f"{remedy} The request's id is {request_id}.".strip()
     slug = str(problem.get("type") or "").rstrip("/").replace(":", "/").rsplit("/", 1)[-1]
-    kind = dict(_kinds(CopyistError)).get(slug) or _kind_by_status(response.status_code)
-    return _raised(kind, response, detail, remedy)
+    kind = dict(_kinds(CopyistError)).get(slug) or _kind_by_status(status)
+    return _raised(kind, status, detail, remedy, retry_after_s)
 
 
 def unreachable(error: httpx.RequestError, base_url: str, waited_s: float) -> CopyistError:
@@ -84,21 +99,24 @@ def _unexplained(response: httpx.Response) -> CopyistError:
     url = response.request.url
     if response.status_code in (429, 503):
         kind = _kind_by_status(response.status_code)
-        return _raised(kind, response, f"{url} answered {said}.", "Try again in a while.")
+        retry_after_s = parse_retry_after(response.headers.get("Retry-After"))
+        detail = f"{url} answered {said}."
+        return _raised(kind, response.status_code, detail, "Try again in a while.", retry_after_s)
     return BadAnswerError(
         f"{url} answered {said}, without saying why in the way that Copyist does.",
         remedy="Check that the address is Copyist's, and what lies in between, such as a proxy.",
     )
 
 
-def _raised(kind: type[CopyistError], response: httpx.Response, detail: str, remedy: str) -> CopyistError:
+def _raised(
+    kind: type[CopyistError], status: int, detail: str, remedy: str, retry_after_s: float | None
+) -> CopyistError:
     if issubclass(kind, TryAgainError):
-        asked = parse_retry_after(response.headers.get("Retry-After"))
-        if asked is not None:
-            return kind(detail, remedy=remedy, retry_after_s=round(asked))
+        if retry_after_s is not None:
+            return kind(detail, remedy=remedy, retry_after_s=round(retry_after_s))
         return kind(detail, remedy=remedy)
     error = kind(detail, remedy=remedy)
-    error.status = response.status_code
+    error.status = status
     return error
 
 

@@ -82,8 +82,7 @@ class ScoreFile:
     @property
     def suffix(self) -> str:
         """The name's suffix with its dot, such as `.mid`; of an overlay with the page's number before it."""
-        found = _OVERLAY_SUFFIX.search(self.name)
-        return found[0] if found else PurePosixPath(self.name).suffix
+        return file_suffix(self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +171,12 @@ class Readiness:
 
     ready: bool
     detail: str
+
+
+def file_suffix(name: str) -> str:
+    """The suffix with its dot, such as `.mid`; of an overlay with the page's number before it."""
+    found = _OVERLAY_SUFFIX.search(name)
+    return found[0] if found else PurePosixPath(name).suffix
 
 
 def parse_transcription(answer: Mapping[str, Any]) -> Transcription:

@@ -37,3 +37,10 @@ QUANTISE: Final = ("auto", "off", "1/8", "1/16", "1/32", "1/8t", "1/16t")
 #: Beats a minute that a tempo can be.
 SLOWEST_BPM: Final = 20.0
 FASTEST_BPM: Final = 400.0
+
+#: What a folder is searched for; a file named outright may have any name.
+PAGE_SUFFIXES: Final = frozenset({".bmp", ".jpeg", ".jpg", ".pdf", ".png", ".tif", ".tiff", ".webp"})
+AUDIO_SUFFIXES: Final = frozenset(
+    {".aac", ".aif", ".aiff", ".flac", ".m4a", ".mka", ".mp3", ".mp4"}
+    | {".oga", ".ogg", ".opus", ".wav", ".wave", ".webm"}
+)

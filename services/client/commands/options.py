@@ -8,8 +8,8 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from services.client.addresses import DEFAULT_PAGES_URL, DEFAULT_URL, pages_service_url, service_url
 from services.client.batch import Job
-from services.client.client import DEFAULT_PAGES_URL, DEFAULT_URL, pages_service_url, service_url
 from services.errors import InputError
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])

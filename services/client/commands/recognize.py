@@ -10,8 +10,8 @@ from typing import Final
 
 import click
 
-from services.client.batch import PAGE_SUFFIXES, Job, check_clashes, merged, plan, write_down_all
-from services.client.client import AsyncCopyist, Progress
+from services.client.async_client import AsyncCopyist
+from services.client.batch import Job, check_clashes, merged, plan, write_down_all
 from services.client.commands.options import (
     BUSY_S,
     FormatList,
@@ -22,8 +22,9 @@ from services.client.commands.options import (
 from services.client.display import BarDisplay, Display
 from services.client.exchange import RecognitionOptions
 from services.client.pages import Recognition
+from services.client.progress import Progress
 from services.client.retry import RetryPolicy
-from services.client.vocabulary import COLOUR_BY, PAGE_FILE_SUFFIX
+from services.client.vocabulary import COLOUR_BY, PAGE_FILE_SUFFIX, PAGE_SUFFIXES
 from services.errors import InputError
 
 DEFAULT_FORMATS: Final = "musicxml,midi,pdf,overlay"

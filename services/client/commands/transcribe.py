@@ -10,14 +10,15 @@ from typing import Final
 
 import click
 
-from services.client.batch import AUDIO_SUFFIXES, Job, check_clashes, plan, write_down_all
-from services.client.client import AsyncCopyist, Progress
+from services.client.async_client import AsyncCopyist
+from services.client.batch import Job, check_clashes, plan, write_down_all
 from services.client.commands.options import BUSY_S, FormatList, directory_option, missing, url_option
 from services.client.display import BarDisplay, Display
 from services.client.exchange import TranscriptionOptions
+from services.client.progress import Progress
 from services.client.results import Transcription
 from services.client.retry import RetryPolicy
-from services.client.vocabulary import FASTEST_BPM, FILE_SUFFIX, QUANTISE, SLOWEST_BPM
+from services.client.vocabulary import AUDIO_SUFFIXES, FASTEST_BPM, FILE_SUFFIX, QUANTISE, SLOWEST_BPM
 from services.errors import InputError
 
 DEFAULT_FORMATS: Final = "midi,musicxml,pdf"
