@@ -21,7 +21,7 @@ from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceStub
 
 from services.errors import CopyistError, ModelError, ModelUnavailableError, OverloadedError
-from services.runtime import tracing
+from services.runtime import model_calls, tracing
 from services.runtime.contract import ModelContract, TensorSpec
 
 T = TypeVar("T")
@@ -111,15 +111,16 @@ class TritonClient:
             ModelError: the inputs break the contract, or the server or its answer does.
         """
         request = _infer_request(contract, version, inputs)
-        try:
-            async with asyncio.timeout(self._timeout_s), self._turns:
-                response = await self._retrying(lambda: self._infer(request))
-        except TimeoutError:
-            raise OverloadedError(
-                f"The model {contract.model} gave no answer within {self._timeout_s:g} s.",
-                remedy="Try again in a few seconds.",
-            ) from None
-        return _outputs(contract, response, batch=len(next(iter(inputs.values()))))
+        with model_calls.observe(contract.model):
+            try:
+                async with asyncio.timeout(self._timeout_s), self._turns:
+                    response = await self._retrying(contract.model, lambda: self._infer(request))
+            except TimeoutError:
+                raise OverloadedError(
+                    f"The model {contract.model} gave no answer within {self._timeout_s:g} s.",
+                    remedy="Try again in a few seconds.",
+                ) from None
+            return _outputs(contract, response, batch=len(next(iter(inputs.values()))))
 
     async def ready(self, model: str, version: str | None = None) -> bool:
         """Whether the server can be reached and has the model ready."""
@@ -176,11 +177,12 @@ class TritonClient:
         except grpc.aio.AioRpcError as error:
             raise self._meaning(error) from error
 
-    async def _retrying(self, attempt: Callable[[], Awaitable[T]]) -> T:
+    async def _retrying(self, model: str, attempt: Callable[[], Awaitable[T]]) -> T:
         for delay_s in RETRY_DELAYS_S:
             try:
                 return await attempt()
-            except (ModelUnavailableError, OverloadedError):
+            except (ModelUnavailableError, OverloadedError) as error:
+                model_calls.count_retry(model, error.slug)
                 # Jitter, so that callers turned away together do not come back together.
                 await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
         return await attempt()

@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
+from prometheus_client import REGISTRY
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc.service_pb2_grpc import (
     GRPCInferenceServiceServicer,
@@ -263,3 +264,30 @@ async def settled(condition: Callable[[], bool | Awaitable[bool]]) -> None:
             return
         await asyncio.sleep(0.02)
     raise AssertionError("not so after 10 s")
+
+
+def calls(outcome: str) -> float:
+    """How many calls have ended so."""
+    labels = {"model": PLUS_ONE.model, "outcome": outcome}
+    return REGISTRY.get_sample_value("copyist_model_calls_total", labels) or 0
+
+
+def retries(problem: str) -> float:
+    """How often a call was tried again for that reason."""
+    labels = {"model": PLUS_ONE.model, "problem": problem}
+    return REGISTRY.get_sample_value("copyist_model_call_retries_total", labels) or 0
+
+
+async def test_calls_are_counted_by_how_they_end(served: tuple[Server, TritonClient]) -> None:
+    server, client = served
+    before = calls("ok"), calls("model-unavailable"), calls("model-error"), retries("model-unavailable")
+    server.failures = [(UNAVAILABLE, "gone")]
+    await client.infer(PLUS_ONE, None, {"x": X})
+    server.failures = [(UNAVAILABLE, "gone")] * 4
+    with pytest.raises(ModelUnavailableError):
+        await client.infer(PLUS_ONE, None, {"x": X})
+    server.answer = pb.ModelInferResponse.InferOutputTensor(name="z", datatype="INT16", shape=[1, 4])
+    with pytest.raises(ModelError):
+        await client.infer(PLUS_ONE, None, {"x": X})
+    after = calls("ok"), calls("model-unavailable"), calls("model-error"), retries("model-unavailable")
+    assert [now - then for now, then in zip(after, before, strict=True)] == [1, 1, 1, 4]

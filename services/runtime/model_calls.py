@@ -1,0 +1,56 @@
+"""What is counted of calls of the model server, as their caller sees them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from prometheus_client import Counter, Histogram
+
+from services.errors import CopyistError
+
+#: From a chunk on a GPU to a queue of a minute.
+_BUCKETS: Final = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
+
+_CALLS = Counter(
+    "copyist_model_calls_total",
+    "Calls of the model server, by how they ended: ok, or the kind of problem.",
+    ["model", "outcome"],
+)
+_RETRIES = Counter(
+    "copyist_model_call_retries_total",
+    "Calls of the model server that were tried again, by the kind of problem that they met.",
+    ["model", "problem"],
+)
+_SECONDS = Histogram(
+    "copyist_model_call_seconds",
+    "Seconds that a call of the model server took: turn, hop, the server's queue and the model.",
+    ["model"],
+    buckets=_BUCKETS,
+)
+
+
+@contextmanager
+def observe(model: str) -> Iterator[None]:
+    """Count and time one call."""
+    started = time.perf_counter()
+    outcome = "cancelled"
+    try:
+        yield
+        outcome = "ok"
+    except CopyistError as error:
+        outcome = error.slug
+        raise
+    except Exception:
+        outcome = CopyistError.slug
+        raise
+    finally:
+        _CALLS.labels(model, outcome).inc()
+        _SECONDS.labels(model).observe(time.perf_counter() - started)
+
+
+def count_retry(model: str, problem: str) -> None:
+    """Count that a call is tried again."""
+    _RETRIES.labels(model, problem).inc()
