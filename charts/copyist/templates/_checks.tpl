@@ -97,7 +97,7 @@
 {{- end -}}
 
 {{- define "copyist.exposureProblems" -}}
-{{- range $component := splitList " " (include "copyist.services" .) }}
+{{- range $component := compact (splitList " " (include "copyist.services" .)) }}
 {{- if $component }}
 {{- with (index $.Values $component).ports }}
 {{- if eq (int .http) (int .grpc) }}
