@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from numpy.typing import NDArray
+from prometheus_client import Gauge
 
 from services.errors import ModelUnavailableError, OverloadedError
 from services.runtime import profiles
@@ -19,6 +20,13 @@ from services.runtime.profiles import Edges
 ANSWER_WITHIN_S: Final = 4.0
 #: What of a card is told to callers.
 _TOLD: Final = ("sha256", "data", "licence", "measures")
+
+_READY: Final = Gauge(
+    "copyist_model_ready",
+    "Whether a version of a model is ready on the model server, as the service sees it.",
+    ["model", "version"],
+    multiprocess_mode="livemin",
+)
 
 
 class Inference(Protocol):
@@ -59,7 +67,7 @@ class ServedModel:
         self._contract = contract
         self._server = server
         self._edges = edges
-        self._declared: set[str] = set()
+        self._seen: set[str] = set()
 
     async def versions(self) -> tuple[str, ...]:
         """List the versions that are ready, oldest first.
@@ -70,20 +78,30 @@ class ServedModel:
         try:
             versions = await asyncio.wait_for(self._server.versions(self.name), ANSWER_WITHIN_S)
         except (TimeoutError, OverloadedError):
+            self._tell_ready(())
             raise ModelUnavailableError(
                 f"The model server does not answer (within {ANSWER_WITHIN_S:g} s).",
                 remedy="Try again in a moment; if it stays so, look into the model server's log.",
             ) from None
+        except ModelUnavailableError:
+            self._tell_ready(())
+            raise
+        self._tell_ready(versions)
         if not versions:
             raise ModelUnavailableError(
                 f"The model server has no version of the model {self.name} ready.",
                 remedy="Try again in a moment; if it stays so, look into the model server's log.",
             )
-        if self._edges is not None:
-            for version in set(versions) - self._declared:
-                profiles.declare(self.name, version, self.card, self._edges)
-                self._declared.add(version)
         return tuple(sorted(versions, key=int))
+
+    def _tell_ready(self, versions: Collection[str]) -> None:
+        """Tell Prometheus which versions are ready, and what their drift is measured against."""
+        for version in set(versions) - self._seen:
+            if self._edges is not None:
+                profiles.declare(self.name, version, self.card, self._edges)
+            self._seen.add(version)
+        for version in self._seen:
+            _READY.labels(self.name, version).set(version in versions)
 
     @property
     def released(self) -> bool:
