@@ -7,6 +7,7 @@ frequencies of its cosine transform are a smaller picture), the others in bands 
 
 from __future__ import annotations
 
+import ctypes
 import math
 import threading
 from collections.abc import Iterator
@@ -56,6 +57,16 @@ _NEW_SUBFILE_TYPE: Final = 254
 
 # Sizes are refused by ourselves, by the operator's limit and with a message that names it.
 Image.MAX_IMAGE_PIXELS = None
+
+
+def _silence_libtiff() -> None:
+    """Keep libtiff from writing a line about every damaged strip to the process's standard error."""
+    mapped = Path("/proc/self/maps").read_text().splitlines()
+    for path in {line.split(maxsplit=5)[5] for line in mapped if "libtiff" in line}:
+        ctypes.CDLL(path).TIFFSetErrorHandler(None)
+
+
+_silence_libtiff()
 
 
 def format_of(head: bytes) -> str | None:

@@ -11,6 +11,7 @@ import json
 import logging
 import sys
 import threading
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -75,6 +76,8 @@ def configure(settings: Settings, service: str) -> None:
         logger.handlers = [handler]
         logger.propagate = False
     logging.captureWarnings(True)
+    # What is wrong with an upload is for its caller to hear, and no line of the log.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     sys.excepthook = _uncaught
     threading.excepthook = lambda died: _uncaught(
         died.exc_type, died.exc_value or died.exc_type(), died.exc_traceback
