@@ -1,0 +1,108 @@
+"""The whole stack under kill -9: every program comes back by itself and leaves no orphans."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import httpx
+import psutil
+import pytest
+
+from services.local.stack import LocalStack
+from services.local.state import ProgramState
+
+pytestmark = pytest.mark.stack
+
+#: Seconds within which a killed program must be ready again; on two cores, with others busy.
+BACK_WITHIN_S = 60
+
+
+def program(stack: LocalStack, name: str) -> ProgramState:
+    found = stack.state()
+    assert found is not None
+    return found.programs[name]
+
+
+def leader(stack: LocalStack, name: str) -> psutil.Process:
+    process = program(stack, name).process
+    assert process is not None
+    return psutil.Process(process.pid)
+
+
+def family(stack: LocalStack, name: str) -> set[int]:
+    """All live processes that came of a program, whoever their parent is now."""
+    mark = program(stack, name).log
+    found = set()
+    for process in psutil.process_iter():
+        try:
+            lives = process.status() != psutil.STATUS_ZOMBIE
+            if lives and process.environ().get("COPYIST_FAMILY") == mark:
+                found.add(process.pid)
+        except psutil.Error:  # it has ended, or is another's
+            continue
+    return found
+
+
+def descendants(process: psutil.Process) -> set[int]:
+    return {process.pid, *(child.pid for child in process.children(recursive=True))}
+
+
+def serving(stack: LocalStack, name: str) -> psutil.Process:
+    """The process of a BentoML service that does the work: the one that listens on the gRPC port."""
+    port = int(program(stack, name).addresses["gRPC"].rpartition(":")[2])
+    for pid in family(stack, name):
+        listening = psutil.Process(pid).net_connections("tcp")
+        if any(c.laddr.port == port and c.status == psutil.CONN_LISTEN for c in listening):
+            return psutil.Process(pid)
+    raise AssertionError(f"nothing listens on {port}")
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + BACK_WITHIN_S
+    while not condition():
+        assert time.monotonic() < deadline, "not so in time"
+        time.sleep(0.1)
+
+
+def ready(stack: LocalStack) -> bool:
+    found = stack.state()
+    return found is not None and found.ready
+
+
+@pytest.mark.parametrize("name", ["triton", "amt", "omr"])
+def test_a_killed_program_is_back_in_seconds_and_leaves_no_orphans(stack: LocalStack, name: str) -> None:
+    wait_for(lambda: ready(stack))
+    before, starts = family(stack, name), program(stack, name).starts
+    assert before == descendants(leader(stack, name)), "nothing is left of what went on before"
+    assert len(before) > 1
+    leader(stack, name).kill()
+    wait_for(lambda: program(stack, name).starts == starts + 1)
+    wait_for(lambda: ready(stack))
+    assert program(stack, name).starts == starts + 1, "at the first try: no port was held any more"
+    assert program(stack, name).last_exit == "signal 9 (Killed)"
+    after = family(stack, name)
+    assert not before & after
+    assert after == descendants(leader(stack, name))
+
+
+@pytest.mark.parametrize("name", ["amt", "omr"])
+def test_a_killed_serving_process_is_back_in_seconds(stack: LocalStack, name: str) -> None:
+    wait_for(lambda: ready(stack))
+    main, killed, starts = leader(stack, name), serving(stack, name), program(stack, name).starts
+    assert killed.pid != main.pid
+    below = descendants(killed)
+    killed.kill()
+    http = program(stack, name).addresses["HTTP"]
+
+    def back() -> bool:
+        try:
+            return not psutil.pid_exists(killed.pid) and httpx.get(f"{http}/readyz").is_success
+        except httpx.TransportError:
+            return False
+
+    wait_for(back)
+    assert program(stack, name).starts == starts, "BentoML's main process sees to it"
+    assert serving(stack, name).pid != killed.pid
+    assert not below & family(stack, name), "its engraving processes ended with it"
+    assert family(stack, name) == descendants(main)
