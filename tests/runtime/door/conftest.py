@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,10 +13,21 @@ from services.runtime.door.keys import KeyStore
 from services.runtime.migrations import prepare
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    database = connect(f"sqlite:///{tmp_path}/copyist.sqlite")
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database file without a row, to be copied: to make its tables takes a while."""
+    file = tmp_path_factory.mktemp("prepared") / "copyist.sqlite"
+    database = connect(f"sqlite:///{file}")
     prepare(database)
+    database.close()
+    return file
+
+
+@pytest.fixture
+def database(prepared: Path, tmp_path: Path) -> Iterator[Database]:
+    file = tmp_path / "copyist.sqlite"
+    shutil.copy(prepared, file)
+    database = connect(f"sqlite:///{file}")
     yield database
     database.close()
 
