@@ -95,6 +95,16 @@ fmt: .venv/test.stamp ## Format the code and mend what can be mended
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
+## ---- the chart
+
+.PHONY: check-chart chart-readme
+check-chart: .venv/test.stamp triton ## Lint, render and pack the Helm chart; hold every object to its schema and our rules
+	@$(BIN)/python -m charts.document --check
+	@$(BIN)/python -m pytest tests/charts
+
+chart-readme: .venv/test.stamp ## Write the chart's README, and the descriptions in its schema, out of values.yaml
+	@$(BIN)/python -m charts.document
+
 ## ---- models
 
 .PHONY: train-piano release-piano eval-piano bench-amt
@@ -145,6 +155,11 @@ MODE ?= load
 load: .venv/test.stamp triton ## Load the services (MODE=load|overload RATE=/s SECONDS= MIX= HOST= SEED=) and print latencies
 	@$(BIN)/python -m loadtests.load --mode $(MODE) $(if $(RATE),--rate $(RATE)) $(if $(HOST),--host $(HOST)) \
 		$(if $(SECONDS),--seconds $(SECONDS)) $(if $(MIX),--mix '$(MIX)') $(if $(SEED),--seed $(SEED))
+
+.PHONY: chaos-jobs
+chaos-jobs: .venv/test.stamp triton ## Kill workers, services, Triton and the database under 50 jobs; all must be done, once
+	@.ci/system-packages test
+	@$(BIN)/python -m loadtests.chaos
 
 ## ---- maintaining
 

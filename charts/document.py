@@ -99,11 +99,11 @@ def schema(chart: Path) -> dict[str, Any]:
     document: dict[str, Any] = json.loads((chart / "values.schema.json").read_text())
     for value in values(chart):
         if value.description:
-            _property(document, value.path)["description"] = value.description
+            property_of(document, value.path)["description"] = value.description
     return document
 
 
-def _property(document: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
+def property_of(document: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
     """The part of the schema that says what may stand at a path.
 
     Raises:
@@ -126,7 +126,7 @@ def readme(chart: Path, document: dict[str, Any]) -> str:
     rows: dict[str, list[str]] = {}
     for value in values(chart):
         part = value.path[0] if len(value.path) > 1 else "general"
-        text = value.description or _property(document, value.path).get("description", "")
+        text = value.description or property_of(document, value.path).get("description", "")
         name = ".".join(value.path)
         rows.setdefault(part, []).append(f"| `{name}` | {_default(value.default)} | {text} |")
     tables = [

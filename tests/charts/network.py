@@ -86,7 +86,10 @@ def _inside(block: Object, address: str) -> bool:
 
 
 def _any_port(ports: list[Object] | None, port: int, protocol: str) -> bool:
-    return ports is None or any(each == {"protocol": protocol, "port": port} for each in ports)
+    return ports is None or any(
+        each["protocol"] == protocol and each["port"] <= port <= each.get("endPort", each["port"])
+        for each in ports
+    )
 
 
 def _matches(selector: Object, labels: Mapping[str, str]) -> bool:

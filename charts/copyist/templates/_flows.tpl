@@ -72,12 +72,15 @@
 {{- end }}
 {{- end -}}
 
+{{/* The ports that a webhook's address may have. */}}
 {{- define "copyist.toWebhooks" -}}
 {{- if .Values.webhooks.existingSecret.name }}
 - to:
     {{- toYaml .Values.networkPolicy.webhooks | nindent 4 }}
   ports:
+    - {protocol: TCP, port: 80}
     - {protocol: TCP, port: 443}
+    - {protocol: TCP, port: 1024, endPort: 65535}
 {{- end }}
 {{- end -}}
 

@@ -23,7 +23,7 @@ imagePullSecrets:
 {{- define "copyist.podPlacement" -}}
 {{- $priority := .config.priorityClassName -}}
 {{- if and (not $priority) .root.Values.priorityClasses.create .priority -}}
-{{- $priority = printf "%s-%s-%s" .root.Release.Namespace (include "copyist.fullname" .root) .priority -}}
+{{- $priority = printf "%s-%s-%s" (include "copyist.fullname" .root) .root.Release.Namespace .priority -}}
 {{- end -}}
 {{- with $priority }}
 priorityClassName: {{ . }}

@@ -1,0 +1,65 @@
+"""An upgrade changes nothing that Kubernetes lets nobody change: neither a new version nor other values."""
+
+from __future__ import annotations
+
+import json
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.charts.released import RELEASED, unchangeable
+from tests.charts.rendering import CASES, VALUES_FILES, case, find, merged, render
+
+
+def changes(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    """The objects that are in both and would have to be deleted first."""
+    return [name for name in before.keys() & after.keys() if before[name] != after[name]]
+
+
+@pytest.mark.parametrize("path", sorted(RELEASED.glob("*.json")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("name", VALUES_FILES)
+def test_an_upgrade_from_every_released_version_goes_through(path: Path, name: str) -> None:
+    before = json.loads(path.read_text())[name]
+    assert before
+    assert changes(before, json.loads(json.dumps(unchangeable(case(name))))) == []
+
+
+def test_values_can_be_switched_back_and_forth() -> None:
+    made = {name: unchangeable(case(name)) for name in CASES}
+    # A claim's class and modes are what one chooses once.
+    for objects in made.values():
+        for name in [name for name in objects if name.startswith("PersistentVolumeClaim")]:
+            del objects[name]
+    for one, other in combinations(made, 2):
+        assert changes(made[one], made[other]) == [], f"{one} to {other}"
+
+
+def test_labels_that_change_with_versions_are_in_no_selector() -> None:
+    for each in case("eks"):
+        if each["kind"] in ("Deployment", "StatefulSet"):
+            assert set(each["spec"]["selector"]["matchLabels"]) == {
+                "app.kubernetes.io/name",
+                "app.kubernetes.io/instance",
+                "app.kubernetes.io/component",
+            }
+
+
+def test_a_changed_selector_would_be_found() -> None:
+    renamed = unchangeable(
+        render(merged(CASES["eks"], {"nameOverride": "other", "fullnameOverride": "copyist"}))
+    )
+    assert "Deployment copyist-amt" in changes(unchangeable(case("eks")), renamed)
+
+
+def test_what_holds_data_outlives_the_release() -> None:
+    for name, kind, of_case in (
+        ("copyist-data", "PersistentVolumeClaim", "dev"),
+        ("copyist-release", "ConfigMap", "model-sync"),
+    ):
+        annotations = find(case(of_case), kind, name)["metadata"]["annotations"]
+        assert annotations["helm.sh/resource-policy"] == "keep"
+    for secret in (each for each in case("eks") if each["kind"] == "ExternalSecret"):
+        assert secret["spec"]["target"]["creationPolicy"] == "Orphan"
+        assert secret["spec"]["target"]["deletionPolicy"] == "Retain"
