@@ -7,10 +7,25 @@ from collections.abc import Iterator
 import pytest
 
 from services.local.stack import LocalStack
+from tests.databases import PostgresServer, S3Server, postgres, s3
 
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[LocalStack]:
     """A real Triton with the real models, and the real services, on free ports; one for all tests."""
     with LocalStack() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A real PostgreSQL; each test makes a database of its own in it."""
+    with postgres() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    """A real S3 endpoint; each test makes a bucket of its own in it."""
+    with s3() as running:
         yield running

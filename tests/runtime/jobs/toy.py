@@ -58,7 +58,7 @@ class ToyJobs:
             raise UnreadableMediaError("This is no music.", remedy="Send music.")
         if context.options.get("bug") == stage:
             raise KeyError("a slip")
-        if context.options.get("away") == stage and not Path(os.environ["TOY_MODEL"]).exists():
+        if context.options.get("away") == stage and not model_is_there():
             raise ModelUnavailableError("The model server is not available.")
         if context.options.get("full") == stage:
             (context.folder / "big").write_bytes(bytes(32 << 20))
@@ -76,6 +76,10 @@ class ToyJobs:
 
     async def close(self) -> None:
         pass
+
+
+def model_is_there() -> bool:
+    return Path(os.environ["TOY_MODEL"]).exists()
 
 
 def note(job_id: str, stage: str, what: str) -> None:

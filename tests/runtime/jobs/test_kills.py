@@ -1,0 +1,178 @@
+"""Workers that are killed, stopped, paused or lose their database: every job is done once."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import pytest
+
+from services.errors import DatabaseUnavailableError
+from services.runtime.jobs.job import JobState
+from tests.databases import PostgresServer, wait_until
+from tests.runtime.jobs.conftest import MakeFleet
+from tests.runtime.jobs.fleet import STAGES
+
+JOBS = 50
+pytestmark = pytest.mark.slow
+
+
+def test_fifty_jobs_outlive_the_kill_of_a_worker_in_each_stage(any_fleet: MakeFleet) -> None:
+    fleet = any_fleet(worker_jobs=4)
+    fleet.start("first", "second")
+    jobs = [fleet.submit(f"{number}", b"%d" % number, stage_s="0.3") for number in range(JOBS)]
+    killed = []
+    for stage in STAGES:
+        name, job_id = fleet.busy(stage)
+        fleet.kill(name)
+        killed.append((job_id, time.monotonic()))
+        # The other one lives; a replacement has a name of its own, as new pods have.
+        fleet.start(f"after-{stage}")
+
+    ended = fleet.wait_finished(jobs, 90)
+
+    for number, job in enumerate(ended):
+        fleet.check_result(job, b"%d" % number)
+    fleet.check_stages_ran_in_order()
+    again = [job for job in ended if job.attempts > 1]
+    assert {job_id for job_id, _ in killed} <= {job.id for job in again}
+    assert fleet.store.counts("amt").by_state == {JobState.COMPLETED: JOBS}
+
+
+def test_another_worker_takes_over_within_a_minute(any_fleet: MakeFleet) -> None:
+    fleet = any_fleet()
+    fleet.start("first")
+    job = fleet.submit("1", stage_s="4")
+    fleet.wait(job, lambda now: now.state is JobState.TRANSCRIBING)
+    fleet.start("second")
+    fleet.kill("first")
+    killed = time.monotonic()
+
+    fleet.wait(job, lambda now: now.attempts == 2, 60)
+
+    # The limit of 2 s here stands for 20 s by default, after which the same steps follow.
+    assert time.monotonic() - killed < 20
+    fleet.check_result(fleet.wait_finished([job])[0])
+    begun = [line.stage for line in fleet.lines() if line.what == "begins"]
+    assert begun == ["separating", "transcribing", "transcribing", "engraving"]
+
+
+def test_a_worker_that_is_started_again_goes_on_at_once(small_fleet: MakeFleet) -> None:
+    fleet = small_fleet(worker_lost_s=600)
+    fleet.start("only")
+    job = fleet.submit("1", stage_s="2")
+    fleet.busy("transcribing")
+    fleet.kill("only")
+    fleet.start("only")
+
+    fleet.wait(job, lambda now: now.attempts == 2, 5)
+
+    fleet.check_result(fleet.wait_finished([job])[0])
+    fleet.check_stages_ran_in_order()
+
+
+def test_a_worker_that_was_paused_neither_writes_nor_ends_what_another_has_now(
+    large_fleet: MakeFleet,
+) -> None:
+    fleet = large_fleet()
+    fleet.start("paused")
+    job = fleet.submit("1", stage_s="3")
+    fleet.busy("transcribing")
+    fleet.start("other")
+    fleet.signal("paused", signal.SIGSTOP)
+    fleet.wait(job, lambda now: now.attempts == 2)
+    fleet.busy("transcribing")
+    fleet.signal("paused", signal.SIGCONT)
+
+    (ended,) = fleet.wait_finished([job])
+
+    fleet.check_result(ended)
+    assert ended.attempts == 2
+    pids = {name: process.pid for name, process in fleet.workers.items()}
+    finished = [(line.stage, line.pid) for line in fleet.lines() if line.what == "ends"]
+    assert ("transcribing", pids["paused"]) not in finished, "it noticed that the job was another's"
+    assert [stage for stage, _ in finished] == list(STAGES)
+    # It goes on as a worker like any other.
+    fleet.kill("other")
+    fleet.check_result(fleet.wait_finished([fleet.submit("2")])[0])
+
+
+def test_a_worker_that_is_told_to_stop_ends_what_it_can_and_hands_back_the_rest(
+    any_fleet: MakeFleet,
+) -> None:
+    fleet = any_fleet(worker_jobs=2, max_job_attempts=1)
+    fleet.start("stopping")
+    short, long = fleet.submit("short", stage_s="1"), fleet.submit("long", stage_s="20")
+    fleet.wait(long, lambda now: now.state is JobState.SEPARATING)
+    fleet.wait(short, lambda now: now.state is JobState.SEPARATING)
+    fleet.signal("stopping", signal.SIGTERM)
+
+    late = fleet.submit("late", stage_s="0.1")
+
+    assert fleet.workers["stopping"].wait(timeout=30) == 0
+    assert fleet.job(short).state is JobState.COMPLETED
+    assert fleet.job(late).state is JobState.QUEUED
+    assert fleet.job(late).attempts == 0
+    waiting = fleet.job(long)
+    assert (waiting.state, waiting.attempts) == (JobState.QUEUED, 1)
+    fleet.store.cancel("amt", "somebody", long.id)
+    fleet.start("next")
+    # One attempt is all that is allowed, and a stop in order is no reason to doubt the job.
+    fleet.check_result(fleet.wait_finished([late])[0])
+
+
+def test_handed_back_jobs_go_on_elsewhere_at_once(small_fleet: MakeFleet) -> None:
+    fleet = small_fleet(max_job_attempts=1, worker_lost_s=600, drain_s=1)
+    fleet.start("stopping")
+    job = fleet.submit("1", stage_s="4")
+    fleet.busy("separating")
+    fleet.start("next")
+    fleet.signal("stopping", signal.SIGTERM)
+
+    fleet.wait(job, lambda now: now.attempts == 2, 15)
+
+    fleet.check_result(fleet.wait_finished([job])[0])
+
+
+def test_jobs_outlive_the_loss_of_the_database(
+    large_fleet: MakeFleet, postgres_server: PostgresServer
+) -> None:
+    fleet = large_fleet(worker_jobs=2)
+    fleet.start("first", "second")
+    jobs = [fleet.submit(f"{number}", b"%d" % number, stage_s="1.5") for number in range(8)]
+    fleet.busy("transcribing")
+    postgres_server.kill()
+    try:
+        with pytest.raises(DatabaseUnavailableError):
+            fleet.submit("meanwhile")
+        with pytest.raises(DatabaseUnavailableError):
+            fleet.store.find("amt", "somebody", jobs[0].id)
+        # Longer than a worker may be silent: none must take another's jobs as none could tell that it lives.
+        time.sleep(3 * fleet.settings.worker_lost_s)
+    finally:
+        postgres_server.start()
+
+    ended = fleet.wait_finished(jobs, 90)
+
+    for number, job in enumerate(ended):
+        fleet.check_result(job, b"%d" % number)
+    fleet.check_stages_ran_in_order()
+    assert all(process.poll() is None for process in fleet.workers.values())
+    assert {job.attempts for job in ended} == {1}
+    fleet.check_result(fleet.wait_finished([fleet.submit("meanwhile")])[0])
+
+
+def test_a_second_process_of_the_same_name_takes_the_first_ones_place(small_fleet: MakeFleet) -> None:
+    fleet = small_fleet()
+    fleet.start("twin")
+    first = fleet.workers["twin"]
+    job = fleet.submit("1", stage_s="2")
+    fleet.busy("separating")
+    wait_until(lambda: fleet.said("twin") != "", "it began")
+    (fleet.folder / "twin.log").unlink()
+    fleet.start("twin")
+
+    assert first.wait(timeout=30) == 1
+
+    fleet.check_result(fleet.wait_finished([job])[0])
+    fleet.check_stages_ran_in_order()
