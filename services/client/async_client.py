@@ -124,9 +124,9 @@ class AsyncCopyist:
         """As `Copyist.models`."""
         return await self._run(self._api.models())
 
-    async def readiness(self) -> Readiness:
+    async def readiness(self, service: Service = Service.RECORDINGS) -> Readiness:
         """As `Copyist.readiness`."""
-        return await self._run(self._api.readiness())
+        return await self._run(self._api.readiness(service))
 
     async def close(self) -> None:
         """Close the connections."""

@@ -10,6 +10,7 @@ from typing import Final, NoReturn
 
 import click
 
+from services.client.commands.jobs import jobs
 from services.client.commands.recognize import recognize
 from services.client.commands.status import status
 from services.client.commands.transcribe import transcribe
@@ -62,6 +63,7 @@ def copyist() -> None:
 copyist.add_command(transcribe)
 copyist.add_command(recognize)
 copyist.add_command(status)
+copyist.add_command(jobs)
 
 
 def main() -> NoReturn:

@@ -200,13 +200,13 @@ class Copyist:
         """
         return self._run(self._api.models())
 
-    def readiness(self) -> Readiness:
-        """Whether the service can transcribe just now; asks once and waits for nothing.
+    def readiness(self, service: Service = Service.RECORDINGS) -> Readiness:
+        """Whether a service can do its work just now; asks once and waits for nothing.
 
         Raises:
             UnreachableError: when there is no service at all.
         """
-        return self._run(self._api.readiness())
+        return self._run(self._api.readiness(service))
 
     def close(self) -> None:
         """Close the connections."""

@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Final
@@ -18,7 +19,7 @@ from services.client.client import Copyist
 from services.client.pages import Recognition
 from services.client.results import Answer, Transcription
 from services.errors import CopyistError
-from services.local.options import private
+from services.local.options import SERVING, private
 from services.local.stack import LocalStack
 
 RECORDING: Final = Path(__file__).parent / "samples" / "demo.flac"
@@ -38,9 +39,8 @@ def main() -> int:
     started = time.monotonic()
     try:
         console.print("Starting Triton and the services, on ports of their own ...")
-        with LocalStack(
-            private(LOGS), report=lambda line: console.print(line.replace("copyist:", " "))
-        ) as stack:
+        options = replace(private(LOGS), programs=SERVING)
+        with LocalStack(options, report=lambda line: console.print(line.replace("copyist:", " "))) as stack:
             console.print(f"  all ready at {stack.http_url} after {time.monotonic() - started:.1f} s")
             with Copyist(stack.http_url, pages_url=stack.omr_http_url) as copyist:
                 hear(copyist, console, RECORDING, RESULTS)

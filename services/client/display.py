@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
@@ -15,9 +14,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Column
 
-from services.client import progress as upload
-from services.client.batch import Failure, Job, Watcher
-from services.client.results import Answer
+from services.client.batch import Done, Step, Watcher
+from services.client.pieces import Failure, Piece
 
 
 class Display(Watcher, AbstractContextManager["Display"]):
@@ -26,22 +24,22 @@ class Display(Watcher, AbstractContextManager["Display"]):
     def __init__(self, total: int) -> None:
         self._total = total
         self._finished = 0
-        self._started_s: dict[Job, float] = {}
+        self._started_s: dict[Piece, float] = {}
 
-    def started(self, job: Job) -> None:
-        """A job's turn has come."""
-        self._started_s[job] = time.monotonic()
+    def started(self, piece: Piece) -> None:
+        """A piece's turn has come."""
+        self._started_s[piece] = time.monotonic()
 
-    def progressed(self, job: Job, progress: upload.Progress) -> None:
+    def progressed(self, piece: Piece, step: Step) -> None:
         """Nothing to show on plain lines."""
 
-    def done(self, job: Job, answer: Answer, written: Sequence[Path]) -> None:
-        """Tell what was found, and where it is written."""
-        took_s = time.monotonic() - self._started_s.pop(job)
+    def done(self, piece: Piece, done: Done) -> None:
+        """Tell what became of it, and where its files are written."""
+        took_s = time.monotonic() - self._started_s.pop(piece)
         self._finished += 1
         counted = f"[{self._finished}/{self._total}]"
-        print(f"{counted} {shown(job.source)}: {answer} ({took_s:.1f} s)", flush=True)
-        for path in written:
+        print(f"{counted} {shown(piece.source)}: {done.summary} ({took_s:.1f} s)", flush=True)
+        for path in done.written:
             print(f"    {shown(path)}", flush=True)
 
     def failed(self, failure: Failure) -> None:
@@ -59,7 +57,7 @@ class Display(Watcher, AbstractContextManager["Display"]):
 
 
 class BarDisplay(Display):
-    """The same with a bar for each job under way and one for all of them, on stderr."""
+    """The same with a bar for each piece under way and one for all of them, on stderr."""
 
     def __init__(self, total: int) -> None:
         super().__init__(total)
@@ -80,23 +78,22 @@ class BarDisplay(Display):
         self._bars.start()
         return self
 
-    def started(self, job: Job) -> None:
-        """A job's turn has come."""
-        super().started(job)
-        self._tasks[job.source] = self._bars.add_task(escape(shown(job.source)), total=None, state="sending")
+    def started(self, piece: Piece) -> None:
+        """A piece's turn has come."""
+        super().started(piece)
+        self._tasks[piece.source] = self._bars.add_task(
+            escape(shown(piece.source)), total=None, state="sending"
+        )
 
-    def progressed(self, job: Job, progress: upload.Progress) -> None:
-        """Move the job's bar."""
-        task = self._tasks[job.source]
-        if progress.sent == progress.size:
-            self._bars.update(task, total=None, state="working")
-        else:
-            self._bars.update(task, completed=progress.sent, total=progress.size, state="sending")
+    def progressed(self, piece: Piece, step: Step) -> None:
+        """Move the piece's bar."""
+        task = self._tasks[piece.source]
+        self._bars.update(task, completed=step.done, total=step.of, state=step.doing)
 
-    def done(self, job: Job, answer: Answer, written: Sequence[Path]) -> None:
-        """Tell what was found, and where it is written."""
-        super().done(job, answer, written)
-        self._put_away(job.source)
+    def done(self, piece: Piece, done: Done) -> None:
+        """Tell what became of it, and where its files are written."""
+        super().done(piece, done)
+        self._put_away(piece.source)
 
     def failed(self, failure: Failure) -> None:
         """Tell what failed, and why."""
@@ -124,5 +121,10 @@ def failure_line(failure: Failure) -> str:
 
 
 def shown(path: Path) -> str:
-    """A path fit for a terminal: what cannot be printed in it, or would steer the terminal, is escaped."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(path))
+    """A path fit for a terminal."""
+    return printable(str(path))
+
+
+def printable(text: str) -> str:
+    """A text fit for a terminal: what cannot be printed in it, or would steer the terminal, is escaped."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar
 import httpx
 
 from services.client.errors import BadAnswerError
+from services.client.jobs import Service
 from services.client.pages import Recognition, parse_recognition
 from services.client.problems import problem_of, unreachable
 from services.client.results import (
@@ -183,9 +184,9 @@ class Api:
         response = yield from self.answer(lambda: self._get("/v1/models"), lambda: True)
         return parse_models(json_of(response))
 
-    def readiness(self) -> Exchange[Readiness]:
+    def readiness(self, service: Service) -> Exchange[Readiness]:
         """`GET /readyz`, once: that it is not ready is an answer, not a failure."""
-        call = self._get("/readyz")
+        call = self._get("/readyz", service)
         outcome = yield call
         if isinstance(outcome, httpx.Response):
             if outcome.is_success:
@@ -219,8 +220,12 @@ class Api:
             case None:
                 raise AssertionError("a call was answered by nothing")
 
-    def _get(self, path: str) -> Call:
-        return Call("GET", self.base_url + path, self.timeout(10.0))
+    def url_of(self, service: Service) -> str:
+        """A service's address."""
+        return self.pages_url if service is Service.PAGES else self.base_url
+
+    def _get(self, path: str, service: Service = Service.RECORDINGS) -> Call:
+        return Call("GET", self.url_of(service) + path, self.timeout(10.0))
 
     def timeout(self, answer: float) -> httpx.Timeout:
         """How long a call may take, `answer` seconds for the wait alone."""

@@ -63,7 +63,7 @@ class JobRequests:
         """`POST /v1/jobs`."""
         headers = {} if order.key is None else {"Idempotency-Key": order.key}
         response = yield from self._api.upload(
-            f"{self._url(order.service)}/v1/jobs", order.uploads, order.fields, 120.0, on_sent, headers
+            f"{self._api.url_of(order.service)}/v1/jobs", order.uploads, order.fields, 120.0, on_sent, headers
         )
         return parse_job(json_of(response))
 
@@ -88,7 +88,7 @@ class JobRequests:
         """`GET /v1/jobs`."""
         query = {"limit": str(_PAGE), "state": ",".join(states), "after": after or ""}
         said = urlencode({name: text for name, text in query.items() if text})
-        response = yield from self._asked(self._api, "GET", f"{self._url(service)}/v1/jobs?{said}")
+        response = yield from self._asked(self._api, "GET", f"{self._api.url_of(service)}/v1/jobs?{said}")
         return parse_page(json_of(response))
 
     def cancel(self, job: Job) -> Exchange[Job]:
@@ -184,11 +184,8 @@ class JobRequests:
     def _asked(self, api: Api, method: str, url: str) -> Exchange[httpx.Response]:
         return api.answer(lambda: Call(method, url, api.timeout(30.0)), lambda: True)
 
-    def _url(self, service: Service) -> str:
-        return self._api.pages_url if service is Service.PAGES else self._api.base_url
-
     def _job_url(self, service: Service, job_id: str) -> str:
-        return f"{self._url(service)}/v1/jobs/{quote(job_id, safe='')}"
+        return f"{self._api.url_of(service)}/v1/jobs/{quote(job_id, safe='')}"
 
     def _file_url(self, job: Job, file: JobFile) -> str:
         return f"{self._job_url(job.service, job.id)}/files/{quote(file.name, safe='')}"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
 
 from services.client.addresses import DEFAULT_PAGES_URL, DEFAULT_URL, pages_service_url, service_url
-from services.client.batch import Job
+from services.client.jobs import Service
 from services.errors import InputError
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -40,7 +40,7 @@ class FormatList(click.ParamType[tuple[str, ...]]):
 
 
 def _url_option(
-    service: str, variable: str, default: str, check: Callable[[str | None], str]
+    name: str, service: str, variable: str, default: str, check: Callable[[str | None], str]
 ) -> Callable[[Decorated], Decorated]:
     """The address of a service to use, or a word on what is wrong with it."""
 
@@ -51,7 +51,7 @@ def _url_option(
             raise click.BadParameter(str(error)) from error
 
     return click.option(
-        "--url",
+        name,
         envvar=variable,
         metavar="URL",
         callback=checked,
@@ -59,8 +59,18 @@ def _url_option(
     )
 
 
-url_option = _url_option("The service", "COPYIST_URL", DEFAULT_URL, service_url)
-pages_url_option = _url_option("The page service", "COPYIST_OMR_URL", DEFAULT_PAGES_URL, pages_service_url)
+url_option = _url_option("--url", "The service", "COPYIST_URL", DEFAULT_URL, service_url)
+_PAGES: Final = ("The page service", "COPYIST_OMR_URL", DEFAULT_PAGES_URL, pages_service_url)
+#: For a command that speaks with the page service alone, and for one that speaks with both.
+only_pages_url_option = _url_option("--url", *_PAGES)
+pages_url_option = _url_option("--pages-url", *_PAGES)
+
+service_option = click.option(
+    "--service",
+    type=click.Choice([service.value for service in Service]),
+    callback=lambda context, parameter, name: Service(name) if name else None,
+    help="amt (recordings) or omr (pages).  [default: by the file's name; of lists, both]",
+)
 
 directory_option = click.option(
     "-o",
@@ -70,12 +80,3 @@ directory_option = click.option(
     default=Path(),
     help="Folder for the results, made if missing.  [default: the current one]",
 )
-
-
-def missing(jobs: Sequence[Job], suffixes: Sequence[str]) -> list[Job]:
-    """The jobs of which some result is not there yet; of several pages' overlays the first counts for all."""
-    return [job for job in jobs if not all(_is_there(job, suffix) for suffix in suffixes)]
-
-
-def _is_there(job: Job, suffix: str) -> bool:
-    return any(output.exists() for output in job.outputs((suffix, f"-1{suffix}")))

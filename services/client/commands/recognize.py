@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 import click
 
 from services.client.async_client import AsyncCopyist
-from services.client.batch import Job, check_clashes, merged, plan, write_down_all
-from services.client.commands.options import (
-    BUSY_S,
-    FormatList,
-    directory_option,
-    missing,
-    pages_url_option,
-)
-from services.client.display import BarDisplay, Display
-from services.client.exchange import RecognitionOptions
-from services.client.pages import Recognition
-from services.client.progress import Progress
-from services.client.retry import RetryPolicy
-from services.client.vocabulary import COLOUR_BY, PAGE_FILE_SUFFIX, PAGE_SUFFIXES
-from services.errors import InputError
+from services.client.batch import Done, Step
+from services.client.commands.flow import client, do_all, left_to_do, no_clashes, saved, sending
+from services.client.commands.options import FormatList, directory_option, only_pages_url_option
+from services.client.jobs import Service
+from services.client.pieces import Piece, merged, plan
+from services.client.vocabulary import COLOUR_BY, PAGE_FILE_SUFFIX
 
 DEFAULT_FORMATS: Final = "musicxml,midi,pdf,overlay"
 
@@ -65,7 +54,7 @@ Examples:
     show_default=True,
     help="How many files at the same time.",
 )
-@pages_url_option
+@only_pages_url_option
 def recognize(
     files: tuple[str, ...],
     directory: Path,
@@ -87,35 +76,18 @@ def recognize(
     wrong command line and 130 when interrupted; no half-written file is ever left.
     """
     suffixes = [PAGE_FILE_SUFFIX[format_] for format_ in formats]
-    found, failures = plan(files, directory, PAGE_SUFFIXES)
+    pieces, failures = plan(files, directory, Service.PAGES)
     if merge:
-        found = merged(found)
-    try:
-        check_clashes(found, suffixes)
-    except InputError as error:
-        raise click.UsageError(str(error)) from error
-    wanted = missing(found, suffixes) if skip_existing else found
-    if len(wanted) < len(found):
-        print(f"{len(found) - len(wanted)} of {len(found)} skipped: results are there already")
-    display = (BarDisplay if sys.stderr.isatty() else Display)(len(wanted) + len(failures))
-    with display:
-        for failure in failures:
-            display.failed(failure)
-        failed = len(failures)
-        if wanted and not (merge and failures):
-            failed += asyncio.run(_work(url, wanted, RecognitionOptions(formats, colour_by), jobs, display))
-    if failed:
-        sys.exit(1)
+        pieces = [] if failures else merged(pieces)
+    no_clashes(pieces, suffixes)
 
-
-async def _work(
-    url: str, jobs: Sequence[Job], options: RecognitionOptions, at_once: int, display: Display
-) -> int:
-    async def ask(client: AsyncCopyist, job: Job, tell: Callable[[Progress], None]) -> Recognition:
-        return await client.recognize(
-            job.sources, formats=options.formats, colour_by=options.colour_by, on_progress=tell
+    async def ask(copyist: AsyncCopyist, piece: Piece, tell: Callable[[Step], None]) -> Done:
+        seen = await copyist.recognize(
+            piece.sources,
+            formats=formats,
+            colour_by=colour_by,
+            on_progress=lambda progress: tell(sending(progress)),
         )
+        return await saved(seen, piece.stem)
 
-    async with AsyncCopyist(url, retry=RetryPolicy(busy_s=BUSY_S)) as client:
-        await client.readiness()  # no service at all is told once, at once, not for every file
-        return await write_down_all(client, jobs, ask, at_once=at_once, watcher=display)
+    do_all(client(url), left_to_do(pieces, suffixes, skip_existing), failures, ask, at_once=jobs)

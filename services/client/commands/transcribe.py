@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 import click
 
 from services.client.async_client import AsyncCopyist
-from services.client.batch import Job, check_clashes, plan, write_down_all
-from services.client.commands.options import BUSY_S, FormatList, directory_option, missing, url_option
-from services.client.display import BarDisplay, Display
-from services.client.exchange import TranscriptionOptions
-from services.client.progress import Progress
-from services.client.results import Transcription
-from services.client.retry import RetryPolicy
-from services.client.vocabulary import AUDIO_SUFFIXES, FASTEST_BPM, FILE_SUFFIX, QUANTISE, SLOWEST_BPM
-from services.errors import InputError
+from services.client.batch import Done, Step
+from services.client.commands.flow import client, do_all, left_to_do, no_clashes, saved, sending
+from services.client.commands.options import FormatList, directory_option, url_option
+from services.client.jobs import Service
+from services.client.pieces import Piece, plan
+from services.client.vocabulary import FASTEST_BPM, FILE_SUFFIX, QUANTISE, SLOWEST_BPM
 
 DEFAULT_FORMATS: Final = "midi,musicxml,pdf"
 
@@ -88,39 +83,18 @@ def transcribe(
     for a wrong command line and 130 when interrupted; no half-written file is ever left.
     """
     suffixes = [FILE_SUFFIX[format_] for format_ in formats]
-    found, failures = plan(files, directory, AUDIO_SUFFIXES)
-    try:
-        check_clashes(found, suffixes)
-    except InputError as error:
-        raise click.UsageError(str(error)) from error
-    wanted = missing(found, suffixes) if skip_existing else found
-    if len(wanted) < len(found):
-        print(f"{len(found) - len(wanted)} of {len(found)} skipped: results are there already")
-    options = TranscriptionOptions(instrument, formats, tempo, quantise)
-    display = (BarDisplay if sys.stderr.isatty() else Display)(len(wanted) + len(failures))
-    with display:
-        for failure in failures:
-            display.failed(failure)
-        failed = len(failures)
-        if wanted:
-            failed += asyncio.run(_work(url, wanted, options, jobs, display))
-    if failed:
-        sys.exit(1)
+    pieces, failures = plan(files, directory, Service.RECORDINGS)
+    no_clashes(pieces, suffixes)
 
-
-async def _work(
-    url: str, jobs: Sequence[Job], options: TranscriptionOptions, at_once: int, display: Display
-) -> int:
-    async def ask(client: AsyncCopyist, job: Job, tell: Callable[[Progress], None]) -> Transcription:
-        return await client.transcribe(
-            job.source,
-            instrument=options.instrument,
-            formats=options.formats,
-            tempo=options.tempo,
-            quantise=options.quantise,
-            on_progress=tell,
+    async def ask(copyist: AsyncCopyist, piece: Piece, tell: Callable[[Step], None]) -> Done:
+        heard = await copyist.transcribe(
+            piece.source,
+            instrument=instrument,
+            formats=formats,
+            tempo=tempo,
+            quantise=quantise,
+            on_progress=lambda progress: tell(sending(progress)),
         )
+        return await saved(heard, piece.stem)
 
-    async with AsyncCopyist(url, retry=RetryPolicy(busy_s=BUSY_S)) as client:
-        await client.readiness()  # no service at all is told once, at once, not for every file
-        return await write_down_all(client, jobs, ask, at_once=at_once, watcher=display)
+    do_all(client(url), left_to_do(pieces, suffixes, skip_existing), failures, ask, at_once=jobs)
