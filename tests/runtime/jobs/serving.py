@@ -31,6 +31,8 @@ from services.runtime.jobs.job import JobFile, JobState
 from services.runtime.jobs.tables import JOBS, end_values
 from services.runtime.settings import Settings
 
+_FORMAT = {".mid": "midi", ".pdf": "pdf", ".svg": "svg"}
+
 
 @dataclass
 class NoModel:
@@ -75,7 +77,9 @@ class Served:
         for name, content in files.items():
             digest = hashlib.sha256(content).hexdigest()
             store.write(file_path(job_id, digest), io.BytesIO(content))
-            told.append(asdict(JobFile(name, "midi", media_type, len(content), digest)))
+            told.append(
+                asdict(JobFile(name, _FORMAT.get(name[-4:], "answer"), media_type, len(content), digest))
+            )
         ended = end_values(JobState.COMPLETED, self.settings)
         self.change(job_id, files=told, progress_percent=100, **ended)
 
@@ -96,8 +100,8 @@ def settings_for(folder: Path, **changes: Any) -> Settings:
 
 
 @contextmanager
-def serving(settings: Settings) -> Iterator[Served]:
-    """Serve on a free port of this machine, in a thread of its own."""
+def serving(settings: Settings, port: int = 0) -> Iterator[Served]:
+    """Serve on a port of this machine (0: a free one), in a thread of its own."""
     api = AudioApi()
     loops: list[asyncio.AbstractEventLoop] = []
 
@@ -115,7 +119,8 @@ def serving(settings: Settings) -> Iterator[Served]:
     app.add_middleware(Edge, router=Router(api.routes()), service="amt", gate=gate)
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="on", timeout_graceful_shutdown=10))
     with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(("127.0.0.1", port))
         port = listening.getsockname()[1]
         thread = threading.Thread(target=lambda: asyncio.run(server.serve([listening])))
         thread.start()
@@ -126,6 +131,8 @@ def serving(settings: Settings) -> Iterator[Served]:
             assert api.desk is not None
             yield Served(f"http://127.0.0.1:{port}", settings, api.desk, loops[0])
         finally:
+            if loops and api.desk is not None:  # as a service does once it is told to stop
+                loops[0].call_soon_threadsafe(api.desk.stop_watching)
             server.should_exit = True
             thread.join(15)
             assert not thread.is_alive(), "the server hangs"
