@@ -105,6 +105,10 @@ check-chart: .venv/test.stamp triton ## Lint, render and pack the Helm chart; ho
 chart-readme: .venv/test.stamp ## Write the chart's README, and the descriptions in its schema, out of values.yaml
 	@$(BIN)/python -m charts.document
 
+.PHONY: fuzz
+fuzz: .venv/test.stamp triton ## Send thousands of damaged files of every format to a stack of its own
+	@$(BIN)/python -m tests.fuzz
+
 ## ---- models
 
 .PHONY: train-piano release-piano eval-piano bench-amt
