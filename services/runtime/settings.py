@@ -18,7 +18,7 @@ class Settings:
     """What an operator may set; the variable of `triton_url` is `COPYIST_TRITON_URL`, and so on.
 
     Attributes:
-        triton_url: host:port of Triton's gRPC endpoint.
+        triton_url: host:port of Triton's gRPC endpoint, or `dns:///host:port`, whose addresses take turns.
         triton_timeout_s: seconds that one inference call may take, waiting in Triton's queue included.
         model_repository: folder in Triton's layout; the models' cards are read from it.
         host: address that the HTTP and gRPC servers listen on.

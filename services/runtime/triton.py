@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -51,7 +52,15 @@ _CHANNEL_OPTIONS: Final = (
     ("grpc.max_reconnect_backoff_ms", 1000),
     # A connection, and its back-off, of its own for each client.
     ("grpc.use_local_subchannel_pool", 1),
+    # Where a name has several addresses (`dns:///`), calls take turns; by default all would go to the first.
+    ("grpc.service_config", '{"loadBalancingConfig": [{"round_robin": {}}]}'),
+    # Names are looked up again when a connection ends; by default at most every 30 s.
+    ("grpc.dns_min_time_between_resolutions_ms", 1000),
 )
+#: Seconds after which a channel without any connection is replaced. gRPC looks a name without an address up
+#: ever more seldom, in the end every two minutes, whatever a channel's options say; a new channel asks at
+#: once. That is how servers are found that come back after a night without any.
+_CHANNEL_PATIENCE_S: Final = 2.0
 #: How Triton words a rejection by its queue; the status alone (UNAVAILABLE) does not tell it.
 _QUEUE_REJECTIONS: Final = ("exceeds maximum queue size", "request timeout expired")
 
@@ -77,7 +86,7 @@ class TritonClient:
     """A client of one Triton server; make it and use it inside one event loop.
 
     Args:
-        url: `host:port` of the server's gRPC endpoint.
+        url: `host:port` of the server's gRPC endpoint, or `dns:///host:port` of several, which take turns.
         timeout_s: what one call may take in all, waiting and further attempts included.
         max_concurrency: calls that may be under way at once; more wait their turn.
     """
@@ -86,8 +95,7 @@ class TritonClient:
         self._url = url
         self._timeout_s = timeout_s
         self._turns = asyncio.Semaphore(max_concurrency)
-        self._channel = grpc.aio.insecure_channel(url, options=_CHANNEL_OPTIONS)
-        self._stub = GRPCInferenceServiceStub(self._channel)
+        self._open_channel()
 
     async def infer(
         self, contract: ModelContract, version: str | None, inputs: Mapping[str, NDArray[Any]]
@@ -171,11 +179,25 @@ class TritonClient:
             metadata = tuple(tracing.outgoing().items())
             return await self._call(self._stub.ModelInfer(request, metadata=metadata))
 
+    def _open_channel(self) -> None:
+        self._channel = grpc.aio.insecure_channel(self._url, options=_CHANNEL_OPTIONS)
+        self._stub = GRPCInferenceServiceStub(self._channel)
+        self._channel_opened_at = time.monotonic()
+
     async def _call(self, call: Awaitable[T]) -> T:
         try:
             return await call
         except grpc.aio.AioRpcError as error:
+            await self._replace_lost_channel()
             raise self._meaning(error) from error
+
+    async def _replace_lost_channel(self) -> None:
+        """Begin anew where no server has been reached for a while; calls under way there are lost already."""
+        lost = self._channel.get_state() is grpc.ChannelConnectivity.TRANSIENT_FAILURE
+        if lost and time.monotonic() - self._channel_opened_at > _CHANNEL_PATIENCE_S:
+            channel = self._channel
+            self._open_channel()
+            await channel.close()
 
     async def _retrying(self, model: str, attempt: Callable[[], Awaitable[T]]) -> T:
         for delay_s in RETRY_DELAYS_S:
