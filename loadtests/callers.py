@@ -123,12 +123,13 @@ class JobCaller(_Http):
         response = self._post(kind, "/v1/jobs", {"Idempotency-Key": uuid.uuid4().hex})
         if response.status_code != httpx.codes.ACCEPTED:
             return Answer(_refusal(response), time.perf_counter())
-        url = httpx.URL(self._targets.http[kind.subject]).join(response.headers["Location"])
+        base = httpx.URL(self._targets.http[kind.subject])
+        url = base.join(response.headers["Location"])
         job = self._followed(url)
         ended_at = time.perf_counter()
         if job["state"] != "completed":
             return Answer(f"job {job['state']}", ended_at)
-        return Answer(DONE, ended_at, sum(self._downloaded(f"{url}/files/{f['name']}") for f in job["files"]))
+        return Answer(DONE, ended_at, sum(self._downloaded(base.join(file["href"])) for file in job["files"]))
 
     def _followed(self, url: httpx.URL) -> dict[str, Any]:
         """Wait until the stream of events ends, which it does with the job, and tell how that stands."""
@@ -143,7 +144,7 @@ class JobCaller(_Http):
             time.sleep(0.5)  # no stream to be had: too many are open
         raise _BadAnswerError("the job has not ended")
 
-    def _downloaded(self, url: str) -> int:
+    def _downloaded(self, url: httpx.URL) -> int:
         content = self._client.get(url).raise_for_status().content
         if not content:
             raise _BadAnswerError("a file of a job is empty")

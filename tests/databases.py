@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -13,11 +12,12 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import boto3
+import psutil
 import psycopg
 import pytest
 
@@ -75,8 +75,14 @@ class PostgresServer:
     def kill(self) -> None:
         """End it at once with all its processes, as a machine that fails does."""
         assert self._process is not None
-        os.killpg(self._process.pid, signal.SIGQUIT)
+        family = psutil.Process(self._process.pid).children(recursive=True)
+        # The head first: it would start again what it sees dying.
+        self._process.kill()
         self._process.wait()
+        for process in family:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(family, timeout=READY_LIMIT_S)
         self._process = None
 
     def close(self) -> None:

@@ -121,6 +121,7 @@ class JobRunner:
             except Exception:
                 _log.exception("the stage %s of a job could not be recorded", stage.state.value)
                 return self._failed(running, problems.unexpected(running.request_id))
+            _log.info("stage ended", extra=_which(running, stage))
             if outcome["state"] is not None:
                 return outcome
             base += stage.share
@@ -129,6 +130,7 @@ class JobRunner:
     def _step(self, running: RunningJob, stage: Stage, base: float, deadline: float) -> Outcome:
         """Run a stage; what comes back is recorded by DBOS, and the stage never run again."""
         began = time.perf_counter()
+        _log.info("stage began", extra=_which(running, stage))
         with tracing.span(stage.state.value):
             outcome = self._on_loop(self._stage(running, stage, base, deadline))
         metrics.STAGE_SECONDS.labels(self._service, stage.state.value).observe(time.perf_counter() - began)
@@ -207,3 +209,7 @@ class JobRunner:
                 # The loop has gone; the job was handed back.
                 raise LostAttemptError from None
             raise error from None
+
+
+def _which(running: RunningJob, stage: Stage) -> dict[str, Any]:
+    return logs.fields(stage=stage.state.value, attempt=running.job.attempts)
