@@ -15,9 +15,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import psutil
 import pypdfium2
 
+from loadtests.footprint import uses_of
 from services.client import Copyist
 from services.client.pages import Recognition
 from services.local.stack import LocalStack
@@ -78,18 +78,8 @@ class Runs:
 
 def cpu_s(stack: LocalStack) -> float:
     """CPU seconds that the page service and Triton have used so far, children that ended included."""
-    found = stack.state()
-    if found is None:
-        raise RuntimeError("the stack is gone")
-    total = 0.0
-    for name in ("triton", "omr"):
-        process = found.programs[name].process
-        if process is None:
-            raise RuntimeError(f"{name} does not run")
-        parent = psutil.Process(process.pid)
-        for each in (parent, *parent.children(recursive=True)):
-            total += sum(each.cpu_times()[:4])
-    return total
+    uses = uses_of(stack.state())
+    return sum(uses[name].cpu_s for name in ("triton", "omr"))
 
 
 def row(name: str, values: Sequence[float], unit: str = "s") -> str:

@@ -117,7 +117,7 @@ def test_a_service_that_is_not_there_is_told_in_a_line(tmp_path: Path) -> None:
 @pytest.mark.stack
 def test_every_way_of_the_real_services_is_measured(stack: LocalStack, tmp_path: Path) -> None:
     ports = {name.removeprefix("COPYIST_").lower(): value for name, value in stack.options.variables.items()}
-    options = ("--rate", "2", "--seconds", "6", "--mix", "http/*/short=1,grpc/*/short=1")
+    options = ("--rate", "2", "--seconds", "6", "--mix", "*/short=1")
     done, report = _load(tmp_path, *options, **ports)
     assert done.returncode == 0, done.stdout + done.stderr
     state = stack.state()
