@@ -34,6 +34,8 @@ CLIENT_CLOSED_REQUEST: Final = 499
 _UNLOGGED: Final = ("/livez", "/readyz", "/metrics")
 #: What needs no key: who runs the service asks these, and who reads how to use it has none yet.
 _OPEN: Final = (*_UNLOGGED, docs.PAGE_PATH, f"{docs.PAGE_PATH}/openapi.json", docs.ASSETS_PATH)
+#: Answers that go on for hours and cost little: they are no reason to refuse their owner other calls.
+_STREAMS: Final = ("/v1/jobs/{id}/events",)
 #: An upload may take so many seconds, and one more for each so many bytes that have come.
 _UPLOAD_GRACE_S: Final = 30.0
 _SLOWEST_BYTES_S: Final = 16 << 10
@@ -84,7 +86,8 @@ class Edge:
             if route in _OPEN:
                 await self.router(scope, body, answer)
                 return
-            async with self.gate.passing(_headers(scope)) as scope["state"]["principal"]:
+            passing = self.gate.passing(_headers(scope), stream=route in _STREAMS)
+            async with passing as scope["state"]["principal"]:
                 await self.router(scope, body, answer)
             return
         except CopyistError as error:

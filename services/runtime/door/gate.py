@@ -14,11 +14,12 @@ from services.runtime.database import Database, connect
 from services.runtime.door.credentials import Credential, credential_of
 from services.runtime.door.issuer import Issuer
 from services.runtime.door.keyring import KeyRing
-from services.runtime.door.keys import PREFIX, KeyStore
+from services.runtime.door.keys import PREFIX as KEY_PREFIX
+from services.runtime.door.keys import KeyStore
 from services.runtime.door.limits import ConcurrencyLimit, RateLimit
 from services.runtime.door.principal import ANYONE, Principal, Scope
 from services.runtime.door.tokens import TokenCheck
-from services.runtime.settings import Settings
+from services.runtime.settings import PREFIX, Settings
 
 log = logging.getLogger("copyist.door")
 
@@ -44,7 +45,11 @@ class Gate:
         self.settings = settings
         self.scope = scope
         self._rate = RateLimit(settings.requests_per_minute)
-        self._at_once = ConcurrencyLimit(settings.max_requests_per_owner)
+        most = settings.max_requests_per_owner
+        self._at_once = ConcurrencyLimit(most, "calls", f"{PREFIX}MAX_REQUESTS_PER_OWNER")
+        # One owner's streams must leave room for those of others.
+        half = max(1, settings.max_event_streams // 2)
+        self._streams = ConcurrencyLimit(half, "event streams", f"half of {PREFIX}MAX_EVENT_STREAMS")
         self._database: Database | None = None
         self._keys: KeyRing | None = None
         self._issuer: Issuer | None = None
@@ -78,11 +83,14 @@ class Gate:
             await asyncio.to_thread(self._database.close)
 
     @asynccontextmanager
-    async def passing(self, headers: Iterable[tuple[str, str]]) -> AsyncIterator[Principal]:
+    async def passing(
+        self, headers: Iterable[tuple[str, str]], *, stream: bool = False
+    ) -> AsyncIterator[Principal]:
         """Let a call in for as long as the block takes.
 
         Args:
             headers: the call's headers or metadata, by names in lower case.
+            stream: whether it is one of those that stay for hours, and cost little.
 
         Raises:
             UnauthenticatedError: the caller showed no key or token that counts.
@@ -100,7 +108,7 @@ class Gate:
                 remedy="Use one that has it, or have a key made that has.",
             )
         self._rate.take(principal.owner)
-        with self._at_once.hold(principal.owner):
+        with (self._streams if stream else self._at_once).hold(principal.owner):
             yield principal
 
     async def _principal(self, credential: Credential | None) -> Principal:
@@ -109,7 +117,7 @@ class Gate:
         if self._keys is None:
             raise TryAgainError("The service is starting.", remedy="Try again in a moment.")
         principal = None
-        if credential.is_key or credential.text.startswith(PREFIX):
+        if credential.is_key or credential.text.startswith(KEY_PREFIX):
             principal = await self._keys.principal(credential.text)
         elif self._tokens is not None:
             principal = await self._tokens.principal(credential.text)

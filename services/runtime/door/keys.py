@@ -22,7 +22,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from services.errors import InputError
-from services.runtime.database import Database
+from services.runtime.database import Database, UtcTime
 from services.runtime.door.principal import Principal, Scope
 
 PREFIX: Final = "cpk_"
@@ -39,11 +39,11 @@ API_KEYS: Final = sa.Table(
     sa.Column("scopes", sa.String(100), nullable=False),
     sa.Column("secret_sha256", sa.String(64), nullable=False),
     sa.Column("previous_sha256", sa.String(64)),
-    sa.Column("previous_until", sa.DateTime(timezone=True)),
-    sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-    sa.Column("expires_at", sa.DateTime(timezone=True)),
-    sa.Column("revoked_at", sa.DateTime(timezone=True)),
-    sa.Column("last_used_at", sa.DateTime(timezone=True)),
+    sa.Column("previous_until", UtcTime),
+    sa.Column("created_at", UtcTime, nullable=False),
+    sa.Column("expires_at", UtcTime),
+    sa.Column("revoked_at", UtcTime),
+    sa.Column("last_used_at", UtcTime),
 )
 
 
@@ -290,18 +290,9 @@ def _record(row: Any) -> KeyRecord:
         scopes=frozenset(Scope(name) for name in row.scopes.split() if name in known),
         secret_sha256=row.secret_sha256,
         previous_sha256=row.previous_sha256 or "",
-        previous_until=_utc(row.previous_until),
-        created_at=row.created_at.astimezone(UTC)
-        if row.created_at.tzinfo
-        else row.created_at.replace(tzinfo=UTC),
-        expires_at=_utc(row.expires_at),
-        revoked_at=_utc(row.revoked_at),
-        last_used_at=_utc(row.last_used_at),
+        previous_until=row.previous_until,
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+        revoked_at=row.revoked_at,
+        last_used_at=row.last_used_at,
     )
-
-
-def _utc(moment: datetime | None) -> datetime | None:
-    """SQLite gives times back without their zone."""
-    if moment is None or moment.tzinfo is not None:
-        return moment
-    return moment.replace(tzinfo=UTC)

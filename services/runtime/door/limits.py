@@ -55,10 +55,18 @@ class RateLimit:
 
 
 class ConcurrencyLimit:
-    """Lets each owner have so many calls served at once."""
+    """Lets each owner have so many calls served at once.
 
-    def __init__(self, most: int) -> None:
+    Args:
+        most: how many.
+        which: what kind of calls.
+        setting: the variable that says how many.
+    """
+
+    def __init__(self, most: int, which: str, setting: str) -> None:
         self._most = most
+        self._which = which
+        self._setting = setting
         self._served: Counter[str] = Counter()
 
     @contextmanager
@@ -70,8 +78,7 @@ class ConcurrencyLimit:
         """
         if self._served[owner] >= self._most:
             raise OverloadedError(
-                f"{self._most} calls of the same owner are being served already "
-                "(COPYIST_MAX_REQUESTS_PER_OWNER).",
+                f"{self._most} {self._which} of the same owner are being served already ({self._setting}).",
                 remedy="Wait until one of them has been answered, or hand long work in as jobs.",
                 retry_after_s=1,
             )

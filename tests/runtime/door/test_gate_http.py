@@ -21,6 +21,7 @@ from starlette.routing import Mount, Route, Router
 from starlette.types import Message, Receive, Send
 from starlette.types import Scope as Connection
 
+from services.amt.api import AudioApi
 from services.runtime import docs, http
 from services.runtime.database import Database
 from services.runtime.door.gate import Gate
@@ -69,6 +70,7 @@ ROUTER = Router(
     [
         Route("/me", _me, methods=["GET"]),
         Route("/held", HELD.__call__, methods=["GET"]),
+        Route("/v1/jobs/{id}/events", HELD.__call__, methods=["GET"]),
         Route("/upload", _upload, methods=["POST"]),
         *(Route(path, _open) for path in ("/livez", "/readyz", "/metrics", "/docs/openapi.json")),
         Route("/docs", _docs),
@@ -226,6 +228,26 @@ async def test_too_many_at_once_are_refused(settings: Settings, store: KeyStore)
         HELD.go_on.set()
         assert [(await task).status_code for task in held] == [200, 200]
         assert (await client.get("/me", headers=headers)).status_code == 200
+
+
+async def test_streams_are_counted_apart(settings: Settings, store: KeyStore) -> None:
+    key, _ = store.create("team-a", list(Scope))
+    HELD.go_on = asyncio.Event()
+    async with client_of(replace(settings, max_requests_per_owner=1, max_event_streams=4), key) as client:
+        held = [asyncio.create_task(client.get(f"/v1/jobs/{number}/events")) for number in range(2)]
+        await asyncio.sleep(0.1)
+        assert (await client.get("/me")).status_code == 200
+        refused = await client.get("/v1/jobs/2/events")
+        assert refused.status_code == 429
+        assert "half of COPYIST_MAX_EVENT_STREAMS" in refused.json()["detail"]
+        HELD.go_on.set()
+        assert [(await task).status_code for task in held] == [200, 200]
+
+
+def test_the_streams_are_those_of_the_api() -> None:
+    paths = {route.path for route in AudioApi().routes() if isinstance(route, Route)}
+    assert paths.issuperset(http._STREAMS)
+    assert paths.issuperset(set(http._OPEN) - {docs.ASSETS_PATH})
 
 
 async def test_a_database_that_is_away_is_no_fault_of_the_caller(tmp_path: Any) -> None:

@@ -70,7 +70,7 @@ def test_owners_are_forgotten_when_they_are_many(monkeypatch: pytest.MonkeyPatch
 
 
 def test_so_many_at_once_and_no_more() -> None:
-    limit = ConcurrencyLimit(2)
+    limit = ConcurrencyLimit(2, "calls", "COPYIST_X")
     with limit.hold("a"), limit.hold("b"):
         with limit.hold("a"), pytest.raises(OverloadedError, match="2 calls"), limit.hold("a"):
             raise AssertionError("a third was let in")
@@ -80,7 +80,7 @@ def test_so_many_at_once_and_no_more() -> None:
 
 
 def test_a_call_that_fails_gives_its_place_back() -> None:
-    limit = ConcurrencyLimit(1)
+    limit = ConcurrencyLimit(1, "calls", "COPYIST_X")
     for _ in range(3):
         with pytest.raises(ZeroDivisionError), limit.hold("a"):
             raise ZeroDivisionError
