@@ -40,6 +40,7 @@ def specification(settings: Settings) -> dict[str, Any]:
             ),
         },
         {**_schemas(), **JOB_SCHEMAS},
+        settings,
     )
 
 

@@ -56,6 +56,7 @@ def specification(settings: Settings) -> dict[str, Any]:
             ),
         },
         {**_schemas(), **JOB_SCHEMAS},
+        settings,
     )
 
 

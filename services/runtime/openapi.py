@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from services.runtime.door import openapi as door
 from services.runtime.problems import MEDIA_TYPE as PROBLEM
 from services.runtime.problems import TYPE_PREFIX
+from services.runtime.settings import Settings
 
 NUMBER: Final = {"type": "number"}
 INTEGER: Final = {"type": "integer"}
@@ -17,6 +19,7 @@ SHARE: Final = {"type": "number", "minimum": 0, "maximum": 1}
 UPLOAD_PROBLEMS: Final = (
     "bad-request",
     "not-acceptable",
+    "upload-too-slow",
     "too-large",
     "unreadable-media",
     "overloaded",
@@ -28,7 +31,12 @@ UPLOAD_PROBLEMS: Final = (
 
 
 def description(
-    title: str, about: str, tag: str, paths: Mapping[str, Any], schemas: Mapping[str, Any]
+    title: str,
+    about: str,
+    tag: str,
+    paths: Mapping[str, Any],
+    schemas: Mapping[str, Any],
+    settings: Settings,
 ) -> dict[str, Any]:
     """Write a service's description: its own paths and schemas, and those that all services have.
 
@@ -38,8 +46,9 @@ def description(
         tag: what its paths are grouped under.
         paths: the service's own.
         schemas: the service's own.
+        settings: what holds here.
     """
-    return {
+    described = {
         "openapi": "3.1.0",
         "info": {
             "title": f"Copyist: {title}",
@@ -64,6 +73,7 @@ def description(
         },
         "components": {"schemas": {**schemas, **_SCHEMAS}},
     }
+    return door.with_door(described, problems(*door.PROBLEMS)) if settings.auth else described
 
 
 def _models(tag: str) -> dict[str, Any]:
@@ -103,9 +113,12 @@ def schema_ref(name: str) -> dict[str, Any]:
 
 _PROBLEMS: Final = {
     "bad-request": (400, "The form is not as documented."),
+    "unauthenticated": (401, "The request brings no credential that counts; see `WWW-Authenticate`."),
+    "forbidden": (403, "The credential does not have the scope of this service."),
     "not-found": (404, "There is nothing at this address."),
     "job-not-found": (404, "There is no such job, or it is another's."),
     "not-acceptable": (406, "None of the accepted media types can be given."),
+    "upload-too-slow": (408, "The upload came so slowly that it was given up."),
     "too-large": (413, "The upload exceeds a limit; the detail names it."),
     "unreadable-media": (422, "The file cannot be read, or an option does not exist."),
     "range-not-satisfiable": (416, "The range lies beyond the file's end."),
@@ -113,10 +126,12 @@ _PROBLEMS: Final = {
     "idempotency-conflict": (422, "The Idempotency-Key stands for another submission."),
     "webhook-refused": (422, "The webhook is not public, or cannot be signed here."),
     "overloaded": (429, "The service has no room just now; see `Retry-After`."),
+    "rate-limited": (429, "The owner calls too often, or too much at once; see `Retry-After`."),
     "internal-error": (500, "A fault of the service."),
     "model-error": (502, "The model did not answer as agreed."),
     "model-unavailable": (503, "The model server is not there for the moment; see `Retry-After`."),
-    "database-unavailable": (503, "The database of jobs does not answer; see `Retry-After`."),
+    "database-unavailable": (503, "The database of jobs and keys does not answer; see `Retry-After`."),
+    "issuer-unavailable": (503, "The token issuer does not answer; see `Retry-After`."),
     "storage-unavailable": (503, "The storage of files does not answer, or is full; see `Retry-After`."),
     "timed-out": (504, "The request took longer than allowed."),
 }

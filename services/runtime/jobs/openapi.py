@@ -15,8 +15,15 @@ from services.runtime.settings import Settings
 _TAG: Final = "jobs"
 _STARTING: Final = ("internal-error", "model-unavailable", "database-unavailable")
 _INTAKE_PROBLEMS: Final = (
-    *("bad-request", "too-large", "unreadable-media", "unknown-option", "idempotency-conflict"),
-    *("webhook-refused", "overloaded", *_STARTING, "storage-unavailable", "timed-out"),
+    *("bad-request", "upload-too-slow", "too-large", "unreadable-media", "unknown-option"),
+    *(
+        "idempotency-conflict",
+        "webhook-refused",
+        "overloaded",
+        *_STARTING,
+        "storage-unavailable",
+        "timed-out",
+    ),
 )
 _FILE_PROBLEMS: Final = ("not-found", "job-not-found", *_STARTING)
 _COUNT: Final = {"type": "integer", "minimum": 0}
