@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from services.runtime.drift import chance_level, psi
-from tests.monitoring.promtool import RULES, check_rules, promtool
+from tests.monitoring.promtool import MONITORING, RULES, check_rules, promtool
 
 #: Mass that each bin gains in a minute in each of two replicas, by feature; then the reference's shares.
 LIVE = {"moved": (0.9, 0.1), "still": (0.25, 0.75), "empty bins": (0.5, 0.5, 0.0, 0.0)}
@@ -85,4 +85,6 @@ def test_the_index_over_a_fleet_equals_the_one_computed_directly(window: str, tm
     check_rules(
         tmp_path,
         [{"interval": "1m", "input_series": series, "promql_expr_test": list(expected(window))}],
+        rules=[MONITORING / "rules" / "drift.yaml"],
+        every_minutes=MINUTES[window] // 12,
     )

@@ -1,0 +1,325 @@
+"""Every alert fires on what it is for, and is silent a little short of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.monitoring.promtool import MONITORING, RULES, check_rules
+
+REQUESTS = "copyist_requests_total"
+TRANSCRIBE = {"service": "amt", "protocol": "http", "route": "/v1/transcribe"}
+OF_MODEL = {"model": "piano", "version": "1"}
+RUNBOOK_HEADINGS = ("## Meaning", "## Impact", "## Diagnosis", "## Mitigation")
+
+
+@dataclass(frozen=True)
+class Series:
+    """A series of samples, one a minute, in promtool's notation."""
+
+    name: str
+    labels: Mapping[str, object]
+    values: str
+
+    def told(self) -> dict[str, str]:
+        labels = ", ".join(f'{name}="{value}"' for name, value in self.labels.items())
+        return {"series": f"{self.name}{{{labels}}}", "values": self.values}
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What happens, and which alert must (or must not) fire by then.
+
+    Attributes:
+        alert: its name.
+        labels: those that it must have, beside severity.
+        minutes: when it is looked at.
+        fires: the series on which it fires.
+        silent: the series on which it does not.
+    """
+
+    alert: str
+    labels: Mapping[str, str]
+    minutes: int
+    fires: tuple[Series, ...]
+    silent: tuple[Series, ...]
+
+
+def counter(name: str, labels: Mapping[str, object], a_minute: float, minutes: int) -> Series:
+    """A counter that grows steadily."""
+    return Series(name, labels, f"0+{a_minute}x{minutes}")
+
+
+def gauge(name: str, labels: Mapping[str, object], value: float, minutes: int) -> Series:
+    """A gauge that stays."""
+    return Series(name, labels, f"{value}x{minutes}")
+
+
+def answers(good: float, bad: float, minutes: int, status: str = "503") -> tuple[Series, ...]:
+    """Answers a minute, of the audio service."""
+    return (
+        counter(REQUESTS, {**TRANSCRIBE, "status": "200"}, good, minutes),
+        counter(REQUESTS, {**TRANSCRIBE, "status": status}, bad, minutes),
+        # A service that is not ready says so to its probe every few seconds: no fault in anybody's eyes.
+        counter(REQUESTS, {**TRANSCRIBE, "route": "/readyz", "status": "503"}, 30, minutes),
+    )
+
+
+def latencies(quick: float, slow: float, minutes: int) -> tuple[Series, ...]:
+    """Answers a minute, within and beyond 30 s."""
+    return (
+        counter("copyist_request_seconds_bucket", {**TRANSCRIBE, "le": "30.0"}, quick, minutes),
+        counter("copyist_request_seconds_count", TRANSCRIBE, quick + slow, minutes),
+    )
+
+
+def profile(feature: str, masses: tuple[float, float], minutes: int) -> tuple[Series, ...]:
+    """Observations a minute in two bins whose reference is half and half of 400."""
+    of = {**OF_MODEL, "feature": feature}
+    return (
+        gauge("copyist_reference_size", OF_MODEL, 400, minutes),
+        *(gauge("copyist_reference_share", {**of, "bin": number}, 0.5, minutes) for number in (0, 1)),
+        *(
+            counter("copyist_profile_mass_total", {**of, "bin": number}, mass, minutes)
+            for number, mass in enumerate(masses)
+        ),
+    )
+
+
+def checks(passed: float, failed: float, minutes: int) -> tuple[Series, ...]:
+    """Checks a minute, of which 95 in 100 pass in the reference."""
+    of = {**OF_MODEL, "check": "measures_add_up"}
+    return (
+        gauge("copyist_reference_passed", of, 0.95, minutes),
+        counter("copyist_checks_total", {**of, "passed": "yes"}, passed, minutes),
+        counter("copyist_checks_total", {**of, "passed": "no"}, failed, minutes),
+    )
+
+
+def ready(*replicas: tuple[float, float], minutes: int = 60) -> tuple[Series, ...]:
+    """Whether versions 1 and 2 are ready, as each of several services sees it."""
+    return tuple(
+        gauge(
+            "copyist_model_ready",
+            {"model": "piano", "version": version, "instance": instance},
+            value,
+            minutes,
+        )
+        for instance, values in enumerate(replicas)
+        for version, value in enumerate(values, 1)
+    )
+
+
+def queue(seconds_a_request: float, minutes: int = 60) -> tuple[Series, ...]:
+    """Ten inferences a minute that wait so long."""
+    return (
+        counter("nv_inference_request_success", OF_MODEL, 10, minutes),
+        counter("nv_inference_queue_duration_us", OF_MODEL, 10e6 * seconds_a_request, minutes),
+    )
+
+
+def calls(good: float, bad: float, minutes: int = 60) -> tuple[Series, ...]:
+    """Calls of the model server a minute."""
+    return (
+        counter("copyist_model_calls_total", {"model": "piano", "outcome": "ok"}, good, minutes),
+        counter("copyist_model_calls_total", {"model": "piano", "outcome": "model-error"}, bad, minutes),
+    )
+
+
+def jobs(waiting: float, ended: float, failed: float, minutes: int = 150) -> tuple[Series, ...]:
+    """Jobs that wait, and jobs that end a minute."""
+    return (
+        gauge("copyist_jobs", {"service": "omr", "state": "queued", "instance": "a"}, waiting, minutes),
+        gauge("copyist_jobs", {"service": "omr", "state": "queued", "instance": "b"}, waiting, minutes),
+        counter("copyist_jobs_finished_total", {"service": "omr", "state": "completed"}, ended, minutes),
+        counter("copyist_jobs_finished_total", {"service": "omr", "state": "failed"}, failed, minutes),
+    )
+
+
+def webhooks(delivered: float, lost: float, minutes: int = 150) -> tuple[Series, ...]:
+    """Calls of webhooks a minute."""
+    return (
+        counter("copyist_webhook_calls_total", {"result": "delivered"}, delivered, minutes),
+        counter("copyist_webhook_calls_total", {"result": "unreachable"}, lost, minutes),
+    )
+
+
+AMT = {"service": "amt"}
+OMR = {"service": "omr"}
+OLDEST = "copyist_jobs_oldest_queued_seconds"
+SCENARIOS = (
+    *(
+        Scenario(
+            "CopyistErrorBudgetBurning",
+            {**AMT, "window": window},
+            minutes,
+            answers(100 - share, share, minutes),
+            answers(100 - share / 2, share / 2, minutes),
+        )
+        # Just above 14.4, 6 and 3 times 0.5 %.
+        for window, minutes, share in (("1h", 80, 8), ("6h", 400, 3.2), ("1d", 1600, 1.6))
+    ),
+    Scenario(
+        "CopyistErrorBudgetBurning",
+        {**AMT, "window": "1h"},
+        80,
+        answers(50, 50, 80, status="INTERNAL"),
+        answers(50, 50, 80, status="429"),
+    ),
+    *(
+        Scenario(
+            "CopyistLatencyBudgetBurning",
+            {**AMT, "window": window},
+            minutes,
+            latencies(100 - share, share, minutes),
+            latencies(100 - share / 2, share / 2, minutes),
+        )
+        for window, minutes, share in (("1h", 80, 75), ("6h", 400, 32))
+    ),
+    Scenario("CopyistOverloaded", AMT, 30, answers(8, 2, 30, "429"), answers(19, 1, 30, "429")),
+    Scenario("CopyistModelNotReady", {"model": "piano"}, 30, ready((0, 0), (0, 0)), ready((0, 0), (1, 0))),
+    Scenario(
+        "CopyistVersionSkew",
+        {"model": "piano", "version": "2"},
+        30,
+        ready((1, 1), (1, 0)),
+        ready((1, 1), (1, 1), (0, 0)),
+    ),
+    Scenario("CopyistModelQueueLong", {"model": "piano"}, 30, queue(6), queue(4)),
+    Scenario("CopyistModelCallsFailing", {"model": "piano"}, 30, calls(9, 1), calls(99, 1)),
+    Scenario(
+        "CopyistTargetDown",
+        {"job": "copyist-amt", "instance": "a"},
+        30,
+        (gauge("up", {"job": "copyist-amt", "instance": "a"}, 0, 60),),
+        (gauge("up", {"job": "copyist-amt", "instance": "a"}, 1, 60), gauge("up", {"job": "node"}, 0, 60)),
+    ),
+    Scenario(
+        "CopyistJobsWaiting",
+        OMR,
+        30,
+        (gauge(OLDEST, {**OMR, "instance": "a"}, 2000, 60),),
+        (gauge(OLDEST, {**OMR, "instance": "a"}, 1700, 60),),
+    ),
+    Scenario("CopyistJobsStuck", OMR, 130, jobs(3, 0, 0), jobs(3, 0.1, 0)),
+    Scenario("CopyistJobsStuck", OMR, 130, jobs(3, 0, 0), jobs(0, 0, 0)),
+    Scenario("CopyistJobsFailing", OMR, 130, jobs(0, 3, 1), jobs(0, 9, 1)),
+    Scenario("CopyistWebhooksFailing", {}, 149, webhooks(1, 2), webhooks(2, 1)),
+    *(
+        Scenario(
+            alert,
+            {**OF_MODEL, "feature": feature, "window": window},
+            minutes,
+            profile(feature, (0.9, 0.1), minutes),
+            profile(feature, (0.6, 0.4), minutes),
+        )
+        for alert, feature in (
+            ("CopyistInputDrift", "snr_db"),
+            ("CopyistInputDrift", "unevenness"),
+            ("CopyistOutputDrift", "pitch"),
+            ("CopyistConfidenceDrift", "confidence"),
+        )
+        for window, minutes in (("1h", 90), ("1d", 1500))
+    ),
+    Scenario(
+        "CopyistInputDrift",
+        {**OF_MODEL, "feature": "snr_db", "window": "1h"},
+        90,
+        profile("snr_db", (0.9, 0.1), 90),
+        # As far off, but in four observations: that may be chance.
+        profile("snr_db", (0.06, 0.0067), 90),
+    ),
+    *(
+        Scenario(
+            "CopyistValidityLow",
+            {**OF_MODEL, "check": "measures_add_up", "window": window},
+            minutes,
+            checks(8, 2, minutes),
+            checks(9.2, 0.8, minutes),
+        )
+        for window, minutes in (("1h", 90), ("1d", 1500))
+    ),
+    Scenario(
+        "CopyistValidityLow",
+        {**OF_MODEL, "check": "measures_add_up", "window": "1h"},
+        90,
+        checks(8, 2, 90),
+        # As low, but of thirty measures: that may be chance.
+        checks(0.43, 0.07, 90),
+    ),
+)
+
+
+def alerting_rules() -> list[dict[str, Any]]:
+    """All alerting rules."""
+    groups = [group for file in RULES for group in yaml.safe_load(file.read_text())["groups"]]
+    return [rule for group in groups for rule in group["rules"] if "alert" in rule]
+
+
+def alerts_of(scenario: Scenario, series: tuple[Series, ...], alerts: list[dict[str, Any]]) -> dict[str, Any]:
+    """A test of promtool's."""
+    return {
+        "interval": "1m",
+        "input_series": [each.told() for each in series],
+        "alert_rule_test": [
+            {"eval_time": f"{scenario.minutes}m", "alertname": scenario.alert, "exp_alerts": alerts}
+        ],
+    }
+
+
+@pytest.mark.parametrize("number", range(len(SCENARIOS)), ids=lambda n: f"{SCENARIOS[n].alert}-{n}")
+def test_an_alert_fires_on_what_it_is_for_and_is_silent_short_of_it(number: int, tmp_path: Path) -> None:
+    scenario = SCENARIOS[number]
+    file, rule = _file_with(scenario, tmp_path)
+    expected = [{"exp_labels": {**scenario.labels, "severity": rule["labels"]["severity"]}}]
+    check_rules(
+        tmp_path,
+        [alerts_of(scenario, scenario.fires, expected), alerts_of(scenario, scenario.silent, [])],
+        rules=[file],
+        every_minutes=1 if scenario.minutes < 200 else 10,
+    )
+
+
+def _file_with(scenario: Scenario, folder: Path) -> tuple[Path, dict[str, Any]]:
+    """A copy of the alert's file with that one alert, and the alert.
+
+    Without annotations: promtool wants to be told them too, and what they say depends on the value.
+    """
+    window = scenario.labels.get("window")
+    for file in RULES:
+        rules = yaml.safe_load(file.read_text())
+        every = [rule for group in rules["groups"] for rule in group["rules"]]
+        fitting = [
+            rule
+            for rule in every
+            if rule.get("alert") == scenario.alert and rule["labels"].get("window") == window
+        ]
+        if fitting:
+            (wanted,) = fitting
+            for group in rules["groups"]:
+                group["rules"] = [rule for rule in group["rules"] if "record" in rule or rule is wanted]
+            wanted.pop("annotations")
+            copy = folder / file.name
+            copy.write_text(yaml.safe_dump(rules))
+            return copy, wanted
+    raise AssertionError(f"there is no alert {scenario.alert} with window {window}")
+
+
+def test_every_alert_has_a_scenario() -> None:
+    told = {(rule["alert"], rule["labels"].get("window")) for rule in alerting_rules()}
+    assert told == {(scenario.alert, scenario.labels.get("window")) for scenario in SCENARIOS}
+
+
+@pytest.mark.parametrize("rule", alerting_rules(), ids=lambda rule: rule["alert"])
+def test_every_alert_says_what_to_do(rule: dict[str, Any]) -> None:
+    assert rule["labels"]["severity"] in ("page", "ticket")
+    assert set(rule["annotations"]) == {"summary", "description", "runbook"}
+    runbook = (MONITORING.parent / rule["annotations"]["runbook"]).read_text()
+    assert runbook.startswith(f"# {rule['alert']}\n")
+    places = [runbook.index(heading) for heading in RUNBOOK_HEADINGS]
+    assert places == sorted(places)
