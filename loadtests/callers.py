@@ -6,6 +6,7 @@ Sockets must be gevent's: import Locust first.
 from __future__ import annotations
 
 import json
+import os
 import time
 import uuid
 from collections.abc import Mapping
@@ -70,9 +71,15 @@ class Caller(Protocol):
         ...
 
 
+def _credentials() -> dict[str, str]:
+    """What shows who is calling, where COPYIST_API_KEY names a key."""
+    key = os.environ.get("COPYIST_API_KEY")
+    return {"authorization": f"Bearer {key}"} if key else {}
+
+
 def _client(most_in_flight: int) -> httpx.Client:
     limits = httpx.Limits(max_connections=most_in_flight, max_keepalive_connections=most_in_flight)
-    return httpx.Client(limits=limits, timeout=LIMIT_S, trust_env=False)
+    return httpx.Client(limits=limits, timeout=LIMIT_S, trust_env=False, headers=_credentials())
 
 
 class _Http:
@@ -166,7 +173,13 @@ class GrpcCaller:
         outputs = [triton.InferRequestedOutput(name) for name in (*FORMATS.split(","), "notes")]
         client = self._clients[kind.subject]
         try:
-            result = client.infer(_MODELS[kind.subject], [tensor], outputs=outputs, client_timeout=LIMIT_S)
+            result = client.infer(
+                _MODELS[kind.subject],
+                [tensor],
+                outputs=outputs,
+                client_timeout=LIMIT_S,
+                headers=_credentials(),
+            )
             ended_at = time.perf_counter()
             _check({"notes": json.loads(result.as_numpy("notes")[0])})
         except (InferenceServerException, _BadAnswerError) as error:

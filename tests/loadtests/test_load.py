@@ -19,7 +19,7 @@ from tests.loadtests.servers import WELL, grpc_server, http_server
 
 SERVICE_S = 0.25
 #: What the machine may add to a latency, tests of others running beside.
-SLACK_S = 0.5
+SLACK_S = 1.0
 
 
 def _load(folder: Path, *options: str, **ports: int | str) -> tuple[subprocess.CompletedProcess[str], Any]:
@@ -36,13 +36,12 @@ def _load(folder: Path, *options: str, **ports: int | str) -> tuple[subprocess.C
     return done, json.loads(found.read_text()) if found.exists() else None
 
 
-def _as_one_queue(planned_s: list[float]) -> list[float]:
-    """The latencies that a server that does one thing at a time must give, each taking SERVICE_S."""
-    ended_s, latencies_s = 0.0, []
-    for at_s in planned_s:
-        ended_s = max(ended_s, at_s) + SERVICE_S
-        latencies_s.append(ended_s - at_s)
-    return latencies_s
+def _ends_of_one_queue(planned_s: list[float]) -> list[float]:
+    """When a server ends each that does one at a time, in SERVICE_S, in whatever order it takes them."""
+    ends_s = [0.0]
+    for at_s in sorted(planned_s):
+        ends_s.append(max(ends_s[-1], at_s) + SERVICE_S)
+    return ends_s[1:]
 
 
 @pytest.mark.parametrize("way", ["http", "grpc"])
@@ -56,14 +55,14 @@ def test_latencies_of_an_overloaded_queue_are_those_of_theory(way: str, tmp_path
         with grpc_server(SERVICE_S) as port:
             done, report = _load(tmp_path, *options, amt_grpc_port=port)
     assert done.returncode == 0, done.stdout + done.stderr
-    requests = sorted(report["requests"], key=lambda each: each["planned_s"])
-    expected = _as_one_queue([each["planned_s"] for each in requests])
+    requests = report["requests"]
     assert len(requests) > 10
-    assert max(expected) > 3 * SERVICE_S
-    for request, latency_s in zip(requests, expected, strict=True):
-        assert request["outcome"] == "done"
-        assert latency_s - 0.01 <= request["latency_s"] < latency_s + SLACK_S
-        assert 0 <= request["late_s"] < SLACK_S
+    assert all(each["outcome"] == "done" and 0 <= each["late_s"] < SLACK_S for each in requests)
+    assert max(each["latency_s"] for each in requests) > 3 * SERVICE_S
+    ends_s = sorted(each["planned_s"] + each["latency_s"] for each in requests)
+    expected_s = _ends_of_one_queue([each["planned_s"] for each in requests])
+    for end_s, expected in zip(ends_s, expected_s, strict=True):
+        assert expected - 0.01 <= end_s < expected + SLACK_S
 
 
 def test_the_rate_does_not_yield_to_a_slow_service(tmp_path: Path) -> None:
