@@ -9,7 +9,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from tests.charts.kinds import problems
-from tests.charts.rendering import CASES, case
+from tests.charts.rendering import CASES, case, render
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -33,6 +33,15 @@ def test_every_object_carries_the_labels_that_tell_whose_it_is(name: str) -> Non
             ("app.kubernetes.io/instance", "copyist"),
             ("app.kubernetes.io/managed-by", "Helm"),
         }
+
+
+def test_names_fit_however_long_the_releases_name_is() -> None:
+    longest = "a-release-with-a-name-as-long-as-helm-lets-it-be-here"
+    for values in (CASES["eks"], CASES["retraining"]):
+        for each in render(values, name=longest):
+            limit = {"CronJob": 52, "ConfigMap": 253, "PriorityClass": 253}.get(each["kind"], 63)
+            assert len(each["metadata"]["name"]) <= limit, each["metadata"]["name"]
+            assert problems(each) == []
 
 
 def test_a_wrong_field_of_a_known_and_of_a_custom_kind_is_found() -> None:

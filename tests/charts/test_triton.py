@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
 
 from services.runtime.settings import Settings
 from services.triton import environment
@@ -41,13 +48,88 @@ def test_the_models_that_are_shipped_are_loaded() -> None:
 
 
 def test_engines_are_kept_where_the_models_look_for_them() -> None:
+    for name in ("defaults", "engine-claim"):
+        pod = find(case(name), "Deployment", "copyist-triton")["spec"]["template"]["spec"]
+        mounts = {mount["name"]: mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]}
+        for configuration in (REPOSITORY_ROOT / "model_repository").glob("*/config.pbtxt"):
+            for path in re.findall(r'"trt_engine_cache_path" value: "([^"]+)"', configuration.read_text()):
+                assert path == mounts["local-engines"]
+    # The shared claim is not Triton's to write to.
+    assert "engines" not in mounts
+    claims = [volume.get("persistentVolumeClaim") for volume in pod["volumes"]]
+    assert {"claimName": "copyist-engines"} in claims
+    assert find(case("engine-claim"), "PersistentVolumeClaim", "copyist-engines")
+
+
+@dataclass
+class Pod:
+    """The sidecar of one pod, run as the chart has it."""
+
+    local: Path
+    process: subprocess.Popen[bytes]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[[str], Pod]]:
+    """Starts a pod's sidecar, with pauses that suit a test."""
     pod = find(case("engine-claim"), "Deployment", "copyist-triton")["spec"]["template"]["spec"]
-    mounts = {mount["name"]: mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]}
-    volumes = {volume["name"]: volume for volume in pod["volumes"]}
-    assert volumes["engines"]["persistentVolumeClaim"] == {"claimName": "copyist-engines"}
-    for configuration in (REPOSITORY_ROOT / "model_repository").glob("*/config.pbtxt"):
-        for path in re.findall(r'"trt_engine_cache_path" value: "([^"]+)"', configuration.read_text()):
-            assert path == mounts["engines"]
+    (sidecar,) = [container for container in pod["initContainers"] if container["name"] == "engines"]
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    running = []
+
+    def start_one(name: str) -> Pod:
+        local = tmp_path / name
+        local.mkdir()
+        variables = {"LOCAL": str(local), "SHARED": str(shared), "HOSTNAME": name, "PAUSE_S": "0.1"}
+        process = subprocess.Popen([*sidecar["command"], *sidecar["args"]], env={**os.environ, **variables})
+        running.append(process)
+        eventually((local / ".fetched").exists)
+        return Pod(local, process)
+
+    yield start_one
+    for process in running:
+        process.terminate()
+        assert process.wait(timeout=5) == 0
+
+
+def eventually(true: Callable[[], bool]) -> None:
+    """Wait until something is so."""
+    ends = time.monotonic() + 10
+    while not true():
+        assert time.monotonic() < ends
+        time.sleep(0.02)
+
+
+def test_an_engine_that_one_pod_built_is_there_for_the_next(
+    start: Callable[[str], Pod], tmp_path: Path
+) -> None:
+    first = start("first")
+    engine = first.local / "piano_sm86.engine"
+    engine.write_bytes(b"built once")
+    os.utime(engine, (time.time() - 120,) * 2)
+    eventually((tmp_path / "shared" / engine.name).exists)
+    second = start("second")
+    assert (second.local / engine.name).read_bytes() == b"built once"
+    assert not list((tmp_path / "shared").glob(".*"))
+
+
+def test_an_engine_that_is_being_written_is_not_shared_and_none_is_replaced(
+    start: Callable[[str], Pod], tmp_path: Path
+) -> None:
+    shared = tmp_path / "shared"
+    (shared / "old.engine").write_bytes(b"old")
+    pod = start("only")
+    (pod.local / "old.engine").write_bytes(b"new")
+    (pod.local / "fresh.engine").write_bytes(b"half")
+    settled = pod.local / "settled.engine"
+    settled.write_bytes(b"whole")
+    for path in (settled, pod.local / "old.engine"):
+        os.utime(path, (time.time() - 120,) * 2)
+    eventually((shared / "settled.engine").exists)
+    time.sleep(0.3)
+    assert not (shared / "fresh.engine").exists()
+    assert (shared / "old.engine").read_bytes() == b"old"
 
 
 def test_models_come_out_of_copyists_image_or_are_synchronised() -> None:
