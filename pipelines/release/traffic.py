@@ -1,0 +1,56 @@
+"""Makes a little of the traffic that reference profiles stand for: `python -m pipelines.release.traffic`.
+
+Short recordings and pages like those of `pipelines.release.profiles`, of other pieces, few and small enough
+to lie in the repository: tests send them to see that ordinary traffic is no drift, and that changed traffic
+is.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Final
+
+import av
+import cv2
+import numpy as np
+
+from pipelines.release.profiles import REFERENCE_PAGES, REFERENCE_RECORDINGS, pictures, recordings
+from services.amt.contract import SAMPLE_RATE_HZ, TARGET_RMS
+
+RECORDING_S: Final = 10.0
+_BITS_A_SECOND: Final = 40_000
+
+
+def write_recording(path: Path, samples: np.ndarray, rms: float) -> None:
+    """Write int16 samples of the contract's level at another one, as Ogg Opus."""
+    sound = (samples.astype(np.float32) / 32768 * rms / TARGET_RMS)[np.newaxis]
+    with av.open(str(path), "w", format="ogg") as file:
+        stream = file.add_stream("libopus", rate=48_000, layout="mono")
+        stream.bit_rate = _BITS_A_SECOND
+        frame = av.AudioFrame.from_ndarray(sound, format="flt", layout="mono")
+        frame.sample_rate = SAMPLE_RATE_HZ
+        for resampled in av.AudioResampler("flt", "mono", 48_000).resample(frame):
+            file.mux(stream.encode(resampled))
+        file.mux(stream.encode(None))
+
+
+def main() -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--recordings", type=int, default=32)
+    parser.add_argument("--pages", type=int, default=24)
+    parser.add_argument("--out", type=Path, default=Path("tests/traffic"))
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    heard = recordings(REFERENCE_RECORDINGS, args.recordings, RECORDING_S)
+    for number, recording in enumerate(heard, 1):
+        write_recording(args.out / f"recording-{number:02d}.ogg", recording.samples, recording.rms)
+    for number, image in enumerate(pictures(REFERENCE_PAGES, args.pages), 1):
+        cv2.imwrite(str(args.out / f"page-{number:02d}.webp"), image, [cv2.IMWRITE_WEBP_QUALITY, 101])
+    files = list(args.out.iterdir())
+    print(f"{len(files)} files, {sum(file.stat().st_size for file in files) / 2**20:.1f} MiB in {args.out}")
+
+
+if __name__ == "__main__":
+    main()
