@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager
-from typing import Any, Final, NoReturn
+from typing import Any, NoReturn
 
 import grpc
 
@@ -16,9 +16,6 @@ from services.runtime import logs, metrics, problems, tracing
 from services.runtime.request_ids import request_id_from
 
 log = logging.getLogger("copyist.requests")
-
-#: Of what is told of an error: gRPC sends it as a header, and clients take only so much of these.
-_LONGEST_DETAILS: Final = 1000
 
 
 class Call:
@@ -72,6 +69,6 @@ class Call:
         metadata = [("x-request-id", self.request_id), ("copyist-problem", error.slug)]
         if isinstance(error, TryAgainError):
             metadata.append(("retry-after", str(error.retry_after_s)))
-        details = f"{error.detail} {error.remedy}".strip()[:_LONGEST_DETAILS]
+        details = f"{problems.told(error.detail)} {error.remedy}".strip()
         await self._context.abort(problems.grpc_status(error), details, tuple(metadata))
         raise AssertionError("abort always raises")

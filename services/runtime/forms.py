@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
@@ -50,6 +51,10 @@ async def read_form(request: Request, kind: UploadKind, *, max_upload_bytes: int
             f"The request's body is {content_type or 'of no stated type'}, not multipart/form-data.",
             remedy=f"Send the file as a form, for instance with `curl -F file=@{kind.example} URL`.",
         )
+    if _charset(content_type) != b"utf-8":
+        raise InputError(
+            "The form's texts are not UTF-8.", remedy="Leave the charset out of the request's Content-Type."
+        )
     announced = request.headers.get("Content-Length", "")
     limited = _Limited(request.receive, kind, max_upload_bytes)
     if announced.isdigit() and int(announced) > limited.max_body_bytes:
@@ -70,6 +75,12 @@ async def read_form(request: Request, kind: UploadKind, *, max_upload_bytes: int
         await form.close()
         raise limited.too_large()
     return form
+
+
+def _charset(content_type: str) -> bytes:
+    """Which encoding a form claims: Python has some whose decoding takes minutes, or makes no valid text."""
+    _, parameters = parse_options_header(content_type)
+    return parameters.get(b"charset", b"utf-8").lower()
 
 
 class _Limited:

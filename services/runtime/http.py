@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Coroutine, Iterator
 from contextlib import AbstractContextManager, suppress
+from http import HTTPMethod
 from typing import Any, Final, TypeVar
 
 from starlette.datastructures import MutableHeaders
@@ -112,8 +113,9 @@ def _traced(scope: Scope, route: str, request_id: str) -> AbstractContextManager
     if route in _UNLOGGED:
         return tracing.UNTRACED
     carrier = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-    attributes = {"http.request.method": scope["method"], "http.route": route, "request_id": request_id}
-    return tracing.span(f"{scope['method']} {route}", attributes, kind="server", carrier=carrier)
+    method = _method(scope)
+    attributes = {"http.request.method": method, "http.route": route, "request_id": request_id}
+    return tracing.span(f"{method} {route}", attributes, kind="server", carrier=carrier)
 
 
 def _tell(scope: Scope, route: str, status: int, seconds: float, span: tracing.Traced) -> None:
@@ -122,11 +124,12 @@ def _tell(scope: Scope, route: str, status: int, seconds: float, span: tracing.T
     if status >= 500:
         span.fail(str(status))
     if route not in _UNLOGGED:
-        told = {"protocol": "http", "method": scope["method"], "route": route, "status": status}
+        method = _method(scope)
+        told = {"protocol": "http", "method": method, "route": route, "status": status}
         caller = scope["state"]["principal"]
         who = {"owner": caller.owner, "credential": caller.credential}
         line = logs.fields(**told, seconds=round(seconds, 6), **who)
-        log.info("%s %s %d %.3f s", scope["method"], route, status, seconds, extra=line)
+        log.info("%s %s %d %.3f s", method, route, status, seconds, extra=line)
 
 
 async def _refuse(response: Response, body: _Body, send: Send) -> None:
@@ -206,6 +209,11 @@ def _template(router: Router, scope: Scope) -> str:
         if route.matches(scope)[0] is not Match.NONE:
             return route.path if isinstance(route, Route | Mount) else "unknown"
     return "unknown"
+
+
+def _method(scope: Scope) -> str:
+    """Name the method; a caller may have made one up, of any length."""
+    return str(scope["method"]) if scope["method"] in HTTPMethod.__members__ else "_OTHER"
 
 
 def _headers(scope: Scope) -> Iterator[tuple[str, str]]:

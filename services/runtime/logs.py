@@ -20,6 +20,7 @@ from types import MappingProxyType, TracebackType
 from typing import Any, Final, NamedTuple
 
 from services.runtime.settings import PREFIX, Settings
+from services.runtime.text import printable
 
 #: From which level on the lines of a part are written; of all others, from WARNING on.
 _LEVELS: Final = {
@@ -138,10 +139,10 @@ class TextLines(logging.Formatter):
         """Write a line; that of an exception is followed by its traceback, indented."""
         parts = [_time(record), f"[{record.levelname}]", f"[{self._service}]", record.getMessage()]
         parts += [f"{name}={value}" for name, value in _bound.get().items() if value]
-        lines = [" ".join(map(_printable, parts))]
+        lines = [" ".join(map(printable, parts))]
         if record.exc_info:
             traceback = self.formatException(record.exc_info).splitlines()
-            lines += [f"    {_printable(line)}" for line in traceback]
+            lines += [f"    {printable(line)}" for line in traceback]
         return "\n".join(lines)
 
 
@@ -149,13 +150,6 @@ def _time(record: logging.LogRecord) -> str:
     """When it happened, as RFC 3339 has it."""
     moment = datetime.fromtimestamp(record.created, UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _printable(text: str) -> str:
-    """Escape what is no letter, digit, sign or blank: line ends, and what a terminal would obey."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

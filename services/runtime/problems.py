@@ -9,9 +9,13 @@ import grpc
 from starlette.responses import JSONResponse, Response
 
 from services.errors import CopyistError, InputError, TryAgainError, UnauthenticatedError
+from services.runtime.text import printable, shortened
 
 TYPE_PREFIX: Final = "urn:copyist:problem:"
 MEDIA_TYPE: Final = "application/problem+json"
+
+#: Characters of a detail that are told: it may quote what was sent.
+_LONGEST_DETAIL: Final = 600
 
 _GRPC_BY_STATUS: Final = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
@@ -74,10 +78,15 @@ def document(error: CopyistError, request_id: str) -> dict[str, Any]:
         "type": TYPE_PREFIX + error.slug,
         "title": error.title,
         "status": error.status,
-        "detail": error.detail,
+        "detail": told(error.detail),
         "remedy": error.remedy,
         "instance": request_id,
     }
+
+
+def told(detail: str) -> str:
+    """Give a detail as it may be shown, whatever it quotes: printable, and of bounded length."""
+    return shortened(printable(detail), _LONGEST_DETAIL)
 
 
 def response(error: CopyistError, request_id: str) -> Response:
