@@ -22,6 +22,7 @@ INTERRUPTED = 130
 #: Commands of those who run the services, by the module that holds each; loaded only when one is asked for,
 #: as they bring the services' own code along.
 OPERATING: Final[Mapping[str, str]] = {
+    "drift": "services.operate.drift",
     "keys": "services.operate.keys",
     "migrate": "services.operate.migrate",
     "worker": "services.operate.worker",
