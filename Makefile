@@ -77,7 +77,7 @@ test: test-services test-pipelines ## Run all tests, those of training in its ow
 
 test-services: .venv/test.stamp triton
 	@.ci/system-packages test
-	@$(BIN)/python -m pytest --ignore tests/pipelines
+	@$(BIN)/python -m pytest --ignore tests/pipelines --ignore tests/images/test_installed.py
 
 test-pipelines: .venv-train/train.stamp
 	@$(TRAIN)/python -m pytest tests/pipelines
@@ -108,6 +108,13 @@ chart-readme: .venv/test.stamp ## Write the chart's README, and the descriptions
 .PHONY: fuzz
 fuzz: .venv/test.stamp triton ## Send thousands of damaged files of every format to a stack of its own
 	@$(BIN)/python -m tests.fuzz
+
+.PHONY: check-images check-k8s
+check-images: .venv/test.stamp ## Check the images, and that what the services' one installs works without the source tree
+	@$(BIN)/python -m pytest tests/images
+
+check-k8s: .venv/test.stamp ## Check the cluster: AWS templates, node pools, overlays, and Copyist's chart on top of them
+	@$(BIN)/python -m pytest tests/k8s
 
 ## ---- models
 
