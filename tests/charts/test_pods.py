@@ -165,6 +165,11 @@ def test_services_and_triton_are_replaced_without_a_gap(name: str) -> None:
             assert rolling == {"maxSurge": 1, "maxUnavailable": 0}
 
 
+def test_triton_ends_within_the_notice_that_spot_nodes_give() -> None:
+    _, until = waits(find(case("eks"), "Deployment", "copyist-triton")["spec"]["template"])
+    assert until < 120
+
+
 def test_pods_start_anew_when_a_setting_changes() -> None:
     def checksums(values: dict[str, Any]) -> set[str]:
         return {

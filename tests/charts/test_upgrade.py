@@ -7,10 +7,11 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import helm_python as helm
 import pytest
 
 from tests.charts.released import RELEASED, unchangeable
-from tests.charts.rendering import CASES, VALUES_FILES, case, find, merged, render
+from tests.charts.rendering import CASES, CHART, VALUES_FILES, case, find, merged, pod_templates, render
 
 
 def changes(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
@@ -44,6 +45,16 @@ def test_labels_that_change_with_versions_are_in_no_selector() -> None:
                 "app.kubernetes.io/instance",
                 "app.kubernetes.io/component",
             }
+
+
+def test_a_new_chart_does_not_replace_pods_that_stay_the_same(tmp_path: Path) -> None:
+    newer = Path(helm.package(CHART, destination=tmp_path, version="99.0.0"))
+    objects = render(CASES["eks"], chart=newer)
+    assert "copyist-99.0.0" in objects[0]["metadata"]["labels"]["helm.sh/chart"]
+    running = [(where, pod) for where, pod in pod_templates(objects) if not where.startswith("Job")]
+    assert running == [
+        (where, pod) for where, pod in pod_templates(case("eks")) if not where.startswith("Job")
+    ]
 
 
 def test_a_changed_selector_would_be_found() -> None:

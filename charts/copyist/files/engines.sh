@@ -3,7 +3,7 @@
 trap 'exit 0' TERM INT
 
 for file in "$SHARED"/*; do
-  if [ -f "$file" ]; then cp "$file" "$LOCAL"; fi
+  if [ -f "$file" ] && [ ! -e "$LOCAL/${file##*/}" ]; then cp "$file" "$LOCAL"; fi
 done
 touch "$LOCAL/.fetched"
 
@@ -14,7 +14,10 @@ while true; do
   find "$LOCAL" -maxdepth 1 -type f ! -name '.*' -mmin +1 | while read -r file; do
     name=${file##*/}
     if [ ! -e "$SHARED/$name" ]; then
-      cp "$file" "$SHARED/.$name.$HOSTNAME" && mv "$SHARED/.$name.$HOSTNAME" "$SHARED/$name"
+      { cp "$file" "$SHARED/.$name.$HOSTNAME" && mv "$SHARED/.$name.$HOSTNAME" "$SHARED/$name"; } ||
+        echo "the engine $name could not be shared; other pods build their own" >&2
     fi
   done
+  # What pods left that were ended while they copied.
+  find "$SHARED" -maxdepth 1 -type f -name '.*' -mmin +1440 -delete
 done

@@ -20,16 +20,22 @@ app.kubernetes.io/instance: {{ .root.Release.Name }}
 app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 
-{{/* All labels of a component's objects. Takes root, component. */}}
-{{- define "copyist.labels" -}}
+{{/* Labels of a component's pods. Not the chart's version: a new chart must not replace pods that stay the same.
+     Takes root, component. */}}
+{{- define "copyist.podLabels" -}}
 {{ include "copyist.selector" . }}
-app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
 app.kubernetes.io/part-of: copyist
-app.kubernetes.io/managed-by: {{ .root.Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
 {{- with .root.Values.commonLabels }}
 {{ toYaml . }}
 {{- end }}
+{{- end -}}
+
+{{/* All labels of a component's objects. Takes root, component. */}}
+{{- define "copyist.labels" -}}
+{{ include "copyist.podLabels" . }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
 {{- end -}}
 
 {{/* Name and labels of a component's object. Takes root, component and, where the name has more, suffix. */}}

@@ -3,6 +3,11 @@
 serviceAccountName: {{ include "copyist.serviceAccountName" . }}
 automountServiceAccountToken: {{ .token | default false }}
 enableServiceLinks: false
+dnsConfig:
+  options:
+    # Names are whole: with Kubernetes' 5, each is first looked for in three domains of the cluster.
+    - name: ndots
+      value: "2"
 securityContext:
   runAsNonRoot: true
   runAsUser: {{ .user | default 10001 }}
@@ -75,7 +80,7 @@ securityContext:
 {{/* Labels and annotations of a pod; what it reads at its start is in them as checksums. Takes root, component, config. */}}
 {{- define "copyist.podMetadata" -}}
 labels:
-  {{- include "copyist.labels" . | nindent 2 }}
+  {{- include "copyist.podLabels" . | nindent 2 }}
   {{- with .config.podLabels }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
