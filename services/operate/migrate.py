@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
+from services.operate.environment import settings
 from services.runtime.database import connect
 from services.runtime.migrations import migrate as bring_up_to_date
-from services.runtime.settings import Settings
 
 
 @click.command()
@@ -15,7 +15,7 @@ def migrate() -> None:
 
     The database is the one of COPYIST_DATABASE_URL. Running it again, or twice at once, does no harm.
     """
-    database = connect(Settings.from_environment().database_url)
+    database = connect(settings().database_url)
     try:
         bring_up_to_date(database)
     finally:

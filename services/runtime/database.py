@@ -159,7 +159,8 @@ def _sqlite(url: sa.URL, file: Path) -> sa.Engine:
         # DBOS, which works through the same connections, counts on immediate transactions and foreign keys.
         connection.isolation_level = "IMMEDIATE"
         connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=NORMAL")
+        # What was accepted must outlive a loss of power, too.
+        connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
 
     return engine

@@ -232,9 +232,14 @@ def input_path(job_id: str, number: int) -> str:
     return f"{job_folder(job_id)}/input/{number}"
 
 
+def kept_folder(job_id: str) -> str:
+    """Where all intermediate results of a job lie."""
+    return f"{job_folder(job_id)}/kept"
+
+
 def kept_path(job_id: str, name: str) -> str:
     """Where an intermediate result of a job lies."""
-    return f"{job_folder(job_id)}/kept/{name}"
+    return f"{kept_folder(job_id)}/{name}"
 
 
 def file_path(job_id: str, sha256: str) -> str:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dbos import DBOS, DBOSConfig
+from dbos._error import DBOSInitializationError
 
 from services.runtime.database import Database, translated
 from services.runtime.jobs.queue import (
     APPLICATION,
     APPLICATION_VERSION,
     JOB_WORKFLOW,
+    SERIALIZER,
     WEBHOOK_QUEUE,
     WEBHOOK_WORKFLOW,
     webhook_id,
 )
 from services.runtime.jobs.webhooks import Webhooks
 from services.runtime.jobs.workflow import JobRunner
+from services.runtime.migrations import SchemaError
 
 #: Webhooks that one worker calls at once: they only wait for others' servers.
 _WEBHOOKS_AT_ONCE = 4
@@ -54,6 +57,7 @@ class Durable:
             "executor_id": worker_id,
             "run_migrations": False,
             "use_listen_notify": False,
+            "serializer": SERIALIZER,
             "log_level": "WARNING",
         }
 
@@ -62,6 +66,7 @@ class Durable:
 
         Raises:
             DatabaseUnavailableError: it may be tried again.
+            SchemaError: DBOS's tables are older than this version needs.
         """
         runner, webhooks = self._runner, self._webhooks
 
@@ -78,7 +83,7 @@ class Durable:
             DBOS.workflow(name=WEBHOOK_WORKFLOW, max_recovery_attempts=None)(webhook)
             DBOS.listen_queues([self._service, WEBHOOK_QUEUE])
             with translated():
-                DBOS.launch()
+                _launch()
                 self._register(self._service, self._jobs_at_once)
                 self._register(WEBHOOK_QUEUE, _WEBHOOKS_AT_ONCE)
         except BaseException:
@@ -98,3 +103,10 @@ class Durable:
         DBOS.register_queue(
             queue, worker_concurrency=at_once, polling_interval_sec=_POLL_S, on_conflict="always_update"
         )
+
+
+def _launch() -> None:
+    try:
+        DBOS.launch()
+    except DBOSInitializationError as error:
+        raise SchemaError(str(error), remedy="Run `copyist migrate`.") from error

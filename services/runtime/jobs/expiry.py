@@ -95,7 +95,7 @@ class Expiry:
         return [job_id for job_id in job_ids if job_id not in known]
 
     def _end_stranded(self) -> None:
-        """End jobs whose workflow has ended without them: no worker would ever come back to them."""
+        """End jobs whose workflow has ended, or gone, without them: no worker would come back to them."""
         query = (
             sa.select(JOBS)
             .where(JOBS.c.finished_at.is_(None), JOBS.c.created_at < now() - _STRANDED_AGE)
@@ -104,7 +104,8 @@ class Expiry:
         )
         with self._database.read() as connection:
             jobs = {row["id"]: job_of(row) for row in connection.execute(query).mappings()}
-        for job_id in self._queue.ended(list(jobs)):
+        alive = self._queue.alive(list(jobs))
+        for job_id in jobs.keys() - alive:
             job = jobs[job_id]
             _log.error("the job %s was left behind by its workflow", job_id)
             problem = problems.document(

@@ -9,19 +9,22 @@ from __future__ import annotations
 from typing import Final
 
 import sqlalchemy as sa
-from dbos import DBOSClient, EnqueueOptions, WorkflowStatus
+from dbos import DBOSClient, DBOSPortableJSONSerializer, EnqueueOptions, WorkflowStatus
 
 from services.runtime.database import Database, translated
 
 APPLICATION: Final = "copyist"
 #: Rises only with a release whose workers cannot go on with the jobs of the release before.
 APPLICATION_VERSION: Final = "1"
+#: JSON, not pickle: who can write into the database is not to have code run in the workers.
+SERIALIZER: Final = DBOSPortableJSONSerializer()
 JOB_WORKFLOW: Final = "job"
 WEBHOOK_WORKFLOW: Final = "webhook"
 WEBHOOK_QUEUE: Final = "webhooks"
 
-#: Of DBOS: taken by a worker, or ended.
+#: States of DBOS.
 TAKEN: Final = "PENDING"
+ALIVE: Final = ("ENQUEUED", "DELAYED", TAKEN)
 ENDED: Final = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
 
 
@@ -37,6 +40,7 @@ class JobQueue:
             system_database_engine=database.engine,
             application_name=APPLICATION,
             lazy=True,
+            serializer=SERIALIZER,
             retry_connection_errors=False,
         )
 
@@ -70,14 +74,14 @@ class JobQueue:
         with translated():
             return self._client._sys_db.reenqueue_for_recovery(workflow_id, [worker_id], WEBHOOK_QUEUE)
 
-    def ended(self, workflow_ids: list[str]) -> set[str]:
-        """Those of the workflows that have ended."""
+    def alive(self, workflow_ids: list[str]) -> set[str]:
+        """Those of the workflows that wait or are taken."""
         if not workflow_ids:
             # DBOS would take it for no condition.
             return set()
         with translated():
             found = self._client.list_workflows(
-                workflow_ids=workflow_ids, status=list(ENDED), load_input=False, load_output=False
+                workflow_ids=workflow_ids, status=list(ALIVE), load_input=False, load_output=False
             )
         return {status.workflow_id for status in found}
 

@@ -97,6 +97,9 @@ class RunningJob:
             CancelledError: it was ended from outside; `ending` tells why.
         """
         self._base, self._share = base, stage.share
+        # As it was told when the stage began; what the stage before said last is not to come after that.
+        self._told = (max(self._percent, int(100 * base)), "")
+        self._percent, self._message = self._told
         self._task = asyncio.create_task(self._patiently(stage))
         try:
             if self.ending is not None:

@@ -6,17 +6,13 @@ import asyncio
 import logging
 import os
 import random
-import re
-import shutil
 import signal
 import socket
 import sys
-import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 from services.errors import CopyistError, DatabaseUnavailableError, TryAgainError
@@ -31,6 +27,7 @@ from services.runtime.jobs.expiry import Expiry
 from services.runtime.jobs.patience import patiently
 from services.runtime.jobs.queue import JobQueue
 from services.runtime.jobs.running import Ending, RunningJob
+from services.runtime.jobs.scratch import Scratch
 from services.runtime.jobs.stages import JobBackend
 from services.runtime.jobs.store import JobStore
 from services.runtime.jobs.takeover import Pulse, Takeover
@@ -91,6 +88,7 @@ class _Worker:
         self.queue = JobQueue(self.database)
         self.store = JobStore(self.database, settings)
         self.files = FileStore(settings.files_url)
+        self.scratch = Scratch()
         self.attempts = Attempts(self.database, self.queue, settings, self.id)
         self.pulse = Pulse(self.database, service, self.id)
         self.threads = ThreadPoolExecutor(4 + 2 * settings.worker_jobs, thread_name_prefix="jobs")
@@ -117,6 +115,7 @@ class _Worker:
             starting.cancel()
         finally:
             await endpoints.stop()
+            await asyncio.to_thread(self.scratch.close)
             await asyncio.to_thread(tracing.shutdown)
         return not self.replaced
 
@@ -131,7 +130,7 @@ class _Worker:
             self.settings,
             self.files,
             self.attempts,
-            await asyncio.to_thread(_scratch, self.id),
+            self.scratch.folder,
             self.threads,
         )
         return runner, Webhooks(self.database, self.store, self.queue, self.settings)
@@ -246,11 +245,3 @@ def _call_soon(loop: asyncio.AbstractEventLoop, act: Callable[[], None]) -> None
 
 def _log_waiting(error: Exception) -> None:
     _log.warning("waits: %s", error.detail if isinstance(error, CopyistError) else error)
-
-
-def _scratch(worker_id: str) -> Path:
-    """The folder of local files, empty: what a killed process of this name left is removed."""
-    folder = Path(tempfile.gettempdir()) / f"copyist-{re.sub('[^A-Za-z0-9.-]', '-', worker_id)}"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    return folder

@@ -13,6 +13,7 @@ import time
 from collections.abc import Coroutine, Mapping, Sequence
 from concurrent.futures import CancelledError as FutureCancelledError
 from concurrent.futures import Executor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -20,9 +21,9 @@ from typing import Any, Final, TypeVar
 from dbos import DBOS
 from dbos._error import DBOSWorkflowConflictIDError
 
-from services.errors import CopyistError
+from services.errors import CopyistError, StorageUnavailableError
 from services.runtime import logs, problems, tracing
-from services.runtime.files import FileStore
+from services.runtime.files import FileStore, kept_folder
 from services.runtime.jobs import metrics
 from services.runtime.jobs.attempts import Attempts, LostAttemptError
 from services.runtime.jobs.job import JobState
@@ -183,6 +184,9 @@ class JobRunner:
         state = JobState(outcome["state"])
         await self._telling(lambda: self._attempts.end(running.job, state, outcome["problem"]))
         metrics.FINISHED.labels(self._service, state.value).inc()
+        # Of no use to anybody now. Where it does not work, it goes when the job expires.
+        with suppress(StorageUnavailableError):
+            await in_thread(self._threads, partial(self._files.remove_tree, kept_folder(running.job_id)))
         _log.info("job ended: %s", state.value, extra=logs.fields(attempts=running.job.attempts))
 
     def _failed(self, running: RunningJob, error: CopyistError) -> Outcome:

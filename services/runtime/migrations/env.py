@@ -2,5 +2,6 @@
 
 from alembic import context
 
-context.configure(connection=context.config.attributes["connection"], transaction_per_migration=False)
-context.run_migrations()
+if __name__ == "env_py":  # what Alembic calls it; nobody else runs it
+    context.configure(connection=context.config.attributes["connection"])
+    context.run_migrations()

@@ -47,6 +47,7 @@ def upgrade() -> None:
         sqlite_where=unfinished,
         postgresql_where=unfinished,
     )
+    op.create_index("jobs_by_state", "jobs", ["service", "state"])
     op.create_index("jobs_to_expire", "jobs", ["expires_at"])
     # One job a key, unless it came to nothing: two submissions at the same moment cannot make two jobs.
     lasting = sa.text("state NOT IN ('failed', 'cancelled')")
