@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from services.errors import CopyistError
 from services.local import stack
-from services.local.options import PROGRAMS, SERVING, StackOptions
+from services.local.options import PROGRAMS, StackOptions
 
 
 def _up(options: StackOptions) -> int:
@@ -47,7 +47,7 @@ def main() -> int:
     arguments = parser.parse_args()
     if unknown := set(arguments.programs) - set(PROGRAMS):
         parser.error(f"no such program: {', '.join(sorted(unknown))}")
-    chosen = tuple(p for p in PROGRAMS if p in arguments.programs) or SERVING
+    chosen = tuple(p for p in PROGRAMS if p in arguments.programs) or PROGRAMS
     try:
         options = replace(StackOptions.from_environment(), programs=chosen)
         if arguments.action == "run":

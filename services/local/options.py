@@ -48,7 +48,7 @@ class StackOptions:
     omr_grpc_port: int = 3003
     amt_worker_port: int = 3004
     omr_worker_port: int = 3005
-    programs: tuple[str, ...] = SERVING
+    programs: tuple[str, ...] = PROGRAMS
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> StackOptions:

@@ -100,11 +100,19 @@ def spawn(
 
 def stop_group(leader: ProcessId, *, grace_s: float) -> None:
     """Stop a process and its group: ask the leader, give it time, then end whatever is left."""
-    if leader.alive():
-        with suppress(ProcessLookupError):
-            os.kill(leader.pid, signal.SIGTERM)
-        wait_for_end(leader, grace_s)
-    kill_group(leader)
+    stop_groups({leader: grace_s})
+
+
+def stop_groups(grace_s: Mapping[ProcessId, float]) -> None:
+    """Stop several processes and their groups at once, each with the time that it is given."""
+    asked_at = time.monotonic()
+    for leader in grace_s:
+        if leader.alive():
+            with suppress(ProcessLookupError):
+                os.kill(leader.pid, signal.SIGTERM)
+    for leader, seconds in grace_s.items():
+        wait_for_end(leader, asked_at + seconds - time.monotonic())
+        kill_group(leader)
 
 
 def kill_group(leader: ProcessId) -> None:

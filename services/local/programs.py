@@ -46,6 +46,7 @@ class Program:
         health: asks it how it is.
         cleanup: clears what a process of it may have left behind; called after every end.
         grace_s: seconds that it is given to stop by itself.
+        needed_by_others: whether it has to stop after them.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Program:
     health: Callable[[httpx.Client], Health]
     cleanup: Callable[[], None]
     grace_s: float
+    needed_by_others: bool = False
 
 
 def programs(options: StackOptions) -> list[Program]:
@@ -103,6 +105,7 @@ def _triton(options: StackOptions) -> Program:
         health=lambda client: _triton_health(client, http),
         cleanup=lambda: remove_shared_memory(options),
         grace_s=12.0,
+        needed_by_others=True,
     )
 
 
@@ -174,20 +177,20 @@ def _omr_worker(options: StackOptions) -> Program:
 def _worker(service: str, options: StackOptions, port: int) -> Program:
     """A worker, which does the jobs of a service."""
     http = f"http://{options.host}:{port}"
-    name = f"{service}-worker"
     return Program(
-        name=name,
+        name=f"{service}-worker",
         command=[sys.executable, "-m", "services.client.cli", "worker", service],
         # The same name after each start: it goes on at once with what it was doing.
         variables={
             **os.environ,
             **options.variables,
-            PREFIX + "WORKER_ID": f"{platform.node()}:{options.run_dir / name}",
+            PREFIX + "WORKER_ID": f"{platform.node()}-{port}",
         },
         addresses={"metrics": f"{http}/metrics"},
         health=lambda client: _service_health(client, http),
         cleanup=lambda: None,
-        grace_s=35.0,
+        # Jobs under way get `drain_s` to end; then what they hold is handed back.
+        grace_s=50.0,
     )
 
 

@@ -26,7 +26,7 @@ from services.triton.environment import REPOSITORY_ROOT
 START_LIMIT_S: Final = 180.0
 #: A program that stopped so often before it was ever ready is given up.
 STARTS_LIMIT: Final = 3
-STOP_LIMIT_S: Final = 60.0
+STOP_LIMIT_S: Final = 80.0
 
 Report = Callable[[str], None]
 

@@ -13,7 +13,7 @@ from typing import Final
 
 import httpx
 
-from services.local.processes import ProcessId, kill_family, kill_group, spawn, stop_group
+from services.local.processes import ProcessId, kill_family, kill_group, spawn, stop_groups
 from services.local.programs import Health, Program
 from services.local.state import Phase, ProgramState, StackState, clear_state, write_state
 
@@ -131,11 +131,14 @@ class Supervisor:
         watch.program.cleanup()
 
     def _stop(self) -> None:
-        for watch in reversed(self._watches):
-            if watch.process is not None and watch.state.process is not None:
-                stop_group(watch.state.process, grace_s=watch.program.grace_s)
-                watch.process.wait()
-            self._clear(watch)
+        # What others need stays until they have finished what they do.
+        for last in (False, True):
+            watches = [w for w in self._watches if w.program.needed_by_others is last]
+            stop_groups({w.state.process: w.program.grace_s for w in watches if w.state.process is not None})
+            for watch in watches:
+                if watch.process is not None:
+                    watch.process.wait()
+                self._clear(watch)
         clear_state(self._run_dir)
 
 

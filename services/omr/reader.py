@@ -165,8 +165,10 @@ class Reader:
             pages[index] = page
             tell()
 
-        tell()
-        await self._each([index for index in range(count) if index not in pages], read)
+        left = [index for index in range(count) if index not in pages]
+        if left:
+            tell()
+        await self._each(left, read)
         return tuple(pages[index] for index in range(count))
 
     async def write(
