@@ -83,6 +83,10 @@ class Media:
                 packet = next(packets)
             except StopIteration:
                 return
+            except IndexError:
+                # At the end PyAV asks every stream for what it holds, those too that turned up in the midst
+                # of the file and that it does not know. Ours came before them.
+                return
             except av.FFmpegError as error:
                 raise UnreadableMediaError(
                     f"The recording is damaged: {error.strerror}.", remedy=SEND_IT_WHOLE
