@@ -22,7 +22,7 @@ from services.local.stack import LocalStack
 from services.triton.environment import REPOSITORY_ROOT
 from tests.fuzz.campaign import HEADINGS, Campaign, FormatReport, campaign
 from tests.fuzz.quick_model import repository
-from tests.fuzz.seeds import FORMATS
+from tests.fuzz.seeds import AUDIO_FORMATS, FORMATS
 
 OUT: Final = REPOSITORY_ROOT / "out" / "fuzz"
 #: Most that a program may have more after its mutants than after whole files. glibc keeps what was freed in
@@ -66,7 +66,8 @@ async def _run(stack: LocalStack, temporary: Path, kinds: list[str], mutants: in
         harms: list[str] = []
         for kind in kinds:
             report = await running.attack(kind, range(mutants))
-            print(report.row(), flush=True)
+            program = "amt" if kind in AUDIO_FORMATS else "omr"
+            print(f"{report.row()}{running.memory()[program]:>11.0f} MiB", flush=True)
             harms += _saved(report)
             gc.collect()
         print(f"\n{mutants * len(kinds)} mutants in {time.perf_counter() - began:.0f} s")

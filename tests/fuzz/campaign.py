@@ -76,7 +76,7 @@ class FormatReport:
 
 HEADINGS: Final = (
     f"{'format':<6}{'mutants':>8}{'accepted':>10}{'unreadable':>12}{'too large':>11}{'other':>8}"
-    f"{'faults':>8}{'slowest':>11}{'mutants':>16}"
+    f"{'faults':>8}{'slowest':>11}{'speed':>18}{'memory':>14}"
 )
 
 
@@ -108,17 +108,18 @@ class Campaign:
         """Send whole files, each as often as fills what a service keeps."""
         for kind in kinds:
             whole = [Mutant(kind, -1, "whole", seed) for seed in seeds(kind)]
-            for outcome in await self._all(whole * (WARM_UP // len(whole))):
+            for outcome in await self.send(whole * (WARM_UP // len(whole))):
                 if outcome.answer != "200":
                     raise AssertionError(f"a whole {kind} was answered {outcome.answer}: {outcome.problem}")
 
     async def attack(self, kind: str, numbers: Sequence[int]) -> FormatReport:
         """Send mutants of one format, some at once."""
         began = time.perf_counter()
-        outcomes = await self._all(mutant(kind, number, seed=self.seed) for number in numbers)
+        outcomes = await self.send(mutant(kind, number, seed=self.seed) for number in numbers)
         return FormatReport(kind, outcomes, time.perf_counter() - began)
 
-    async def _all(self, mutants: Iterable[Mutant]) -> list[Outcome]:
+    async def send(self, mutants: Iterable[Mutant]) -> list[Outcome]:
+        """Send files, some at once."""
         waiting = iter(mutants)
         outcomes: list[Outcome] = []
 
