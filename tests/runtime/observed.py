@@ -1,0 +1,92 @@
+"""The audio service as operators run it who want to see everything: JSON logs, and traces down to Triton."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import httpx
+
+from services.local.options import StackOptions, private
+from services.local.programs import programs
+from services.local.stack import LocalStack
+from tests.runtime.collector import Collector
+
+
+@dataclass(frozen=True)
+class Observed:
+    """A running audio service, the collector that it and its Triton send their traces to, and its log."""
+
+    stack: LocalStack
+    collector: Collector
+
+    def lines(self) -> list[dict[str, Any]]:
+        """The service's log so far, a dictionary for each line."""
+        state = self.stack.state()
+        assert state is not None
+        return [json.loads(line) for line in Path(state.programs["amt"].log).read_text().splitlines()]
+
+    def line_of(self, request_id: str) -> dict[str, Any]:
+        """The line that tells how a request ended."""
+        deadline = time.monotonic() + 5
+        while time.monotonic() < deadline:
+            for line in self.lines():
+                if line.get("request_id") == request_id and "status" in line:
+                    return line
+            time.sleep(0.05)
+        raise AssertionError(f"no line tells of {request_id}")
+
+
+@contextmanager
+def observed(folder: Path) -> Iterator[Observed]:
+    """Start it."""
+    with Collector() as collector, _triton(private(folder), collector) as options:
+        variables = {
+            "COPYIST_LOG_FORMAT": "json",
+            "COPYIST_OTLP_ENDPOINT": collector.grpc_url,
+        }
+        with patch.dict(os.environ, variables), LocalStack(replace(options, programs=("amt",))) as stack:
+            yield Observed(stack, collector)
+
+
+@contextmanager
+def _triton(options: StackOptions, collector: Collector) -> Iterator[StackOptions]:
+    """Start a Triton that traces; the local stack has no use for its flags."""
+    (program,) = programs(replace(options, programs=("triton",)))
+    flags = {
+        "mode=opentelemetry",
+        "rate=1",
+        "level=TIMESTAMPS",
+        f"opentelemetry,url={collector.http_url}",
+        "opentelemetry,bsp_schedule_delay=100",
+    }
+    command = [*program.command, *(f"--trace-config={flag}" for flag in flags)]
+    options.run_dir.mkdir(parents=True, exist_ok=True)
+    with (options.run_dir / "tracing-triton.log").open("wb") as log:
+        server = subprocess.Popen(command, env=dict(program.variables), stdout=log, stderr=log)
+    try:
+        with httpx.Client() as client:
+            deadline = time.monotonic() + 60
+            while not _ready(options, client):
+                assert time.monotonic() < deadline and server.poll() is None
+                time.sleep(0.1)
+        yield options
+    finally:
+        server.terminate()
+        server.wait()
+        program.cleanup()
+
+
+def _ready(options: StackOptions, client: httpx.Client) -> bool:
+    try:
+        return client.get(f"http://127.0.0.1:{options.triton_http_port}/v2/health/ready").is_success
+    except httpx.TransportError:
+        return False
