@@ -1,0 +1,1 @@
+"""What watches Copyist: Prometheus rules, Alertmanager, Grafana dashboards."""
