@@ -115,15 +115,16 @@ def describe(found: StackState | None) -> list[str]:
     if found is None:
         return ["copyist: nothing is running"]
     lines = []
+    width = max(map(len, found.programs)) + 2
     for name, program in found.programs.items():
         about = ["down" if program.phase == "waiting" else str(program.phase)]
         if program.problem:
             about.append(program.problem)
         if program.starts > 1:
             about.append(f"restarted {program.starts - 1} times (last: {program.last_exit})")
-        lines.append(f"{name:<8}{', '.join(about)}")
-        lines += [f"{'':<8}{kind:<8} {address}" for kind, address in program.addresses.items()]
-        lines.append(f"{'':<8}{'log':<8} {program.log}")
+        lines.append(f"{name:<{width}}{', '.join(about)}")
+        lines += [f"{'':<{width}}{kind:<8} {address}" for kind, address in program.addresses.items()]
+        lines.append(f"{'':<{width}}{'log':<8} {program.log}")
     return lines
 
 
