@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import pty
+import re
 import signal
 import subprocess
 import sys
@@ -37,6 +39,28 @@ def copyist(*arguments: str | Path, cwd: Path | None = None) -> subprocess.Compl
     )
     assert "Traceback" not in result.stderr
     return result
+
+
+def on_terminal(arguments: list[str], cwd: Path) -> tuple[int, str]:
+    """Run the command on a pseudo-terminal; its exit status, and all that it showed."""
+    controller, terminal = pty.openpty()
+    process = subprocess.Popen(
+        [*COMMAND, *arguments],
+        cwd=cwd,
+        env={**environment(), "TERM": "xterm"},
+        stdout=terminal,
+        stderr=terminal,
+        stdin=terminal,
+    )
+    os.close(terminal)
+    shown = b""
+    try:
+        while piece := os.read(controller, 65536):
+            shown += piece
+    except OSError:  # how Linux tells that the other side has closed
+        pass
+    os.close(controller)
+    return process.wait(timeout=30), re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
 
 
 def as_asked(asked: Asked, count: int) -> Answer:

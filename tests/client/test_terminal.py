@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pty
-import re
 import signal
 import subprocess
 import sys
@@ -14,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.client.command import COMMAND, as_asked, copyist, environment, heed_interrupts, tree
+from tests.client.command import COMMAND, as_asked, copyist, environment, heed_interrupts, on_terminal, tree
 from tests.client.conftest import write_tone
 from tests.client.scripted import Answer, Asked, Scripted, problem
 
@@ -119,28 +116,6 @@ def test_interruption_leaves_whole_files_only(service: Scripted, tmp_path: Path)
     assert "interrupted" in stderr
     assert "Traceback" not in stderr
     assert tree(tmp_path / "out") == ["a.mid", "a.pdf"]
-
-
-def on_terminal(arguments: list[str], cwd: Path) -> tuple[int, str]:
-    """Run the command on a pseudo-terminal; its exit status, and all that it showed."""
-    controller, terminal = pty.openpty()
-    process = subprocess.Popen(
-        [*COMMAND, *arguments],
-        cwd=cwd,
-        env={**environment(), "TERM": "xterm"},
-        stdout=terminal,
-        stderr=terminal,
-        stdin=terminal,
-    )
-    os.close(terminal)
-    shown = b""
-    try:
-        while piece := os.read(controller, 65536):
-            shown += piece
-    except OSError:  # how Linux tells that the other side has closed
-        pass
-    os.close(controller)
-    return process.wait(timeout=30), re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
 
 
 def test_bars_on_a_terminal(service: Scripted, tmp_path: Path) -> None:

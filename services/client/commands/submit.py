@@ -128,7 +128,8 @@ def submit(
             return Done(f"job {handle.id} {handle.job.state}")
         waited_for.add(handle.id)
         try:
-            done = await awaited(handle, tell, directory, piece.stem.name)
+            kept_in = None if directory is None else piece.stem.parent
+            done = await awaited(handle, tell, kept_in, piece.stem.name)
         except CopyistError:
             waited_for.remove(handle.id)
             raise
