@@ -103,6 +103,11 @@ def test_what_needs_something_comes_after_it() -> None:
     assert [position(text) for text in order] == sorted(position(text) for text in order)
 
 
+def test_there_is_one_device_plugin() -> None:
+    (create,) = [line for line in LINES if "eksctl create cluster" in line]
+    assert "--install-nvidia-plugin=false" in create
+
+
 def test_every_image_is_built_and_pushed_with_the_charts_version() -> None:
     for name in NAMES:
         repository = "copyist" if name == "copyist" else f"copyist-{name}"
