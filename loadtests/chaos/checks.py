@@ -152,7 +152,10 @@ def check_leftovers(folder: Path) -> list[Check]:
     Args:
         folder: the site's, which stands in the environment of every process that was started there.
     """
-    files = [str(path.relative_to(folder)) for path in (folder / "tmp").rglob("*")]
+    places = (folder / "tmp", folder / "run" / "tmp")
+    files = [str(path.relative_to(folder)) for place in places for path in place.rglob("*")]
+    # Of onnxruntime, one for all of its sessions.
+    files = [name for name in files if not name.endswith("/.ses")]
     processes = []
     for process in psutil.process_iter(["pid", "name"]):
         try:

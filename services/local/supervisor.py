@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -77,7 +78,11 @@ class Supervisor:
     def _start(self, watch: _Watch) -> None:
         program = watch.program
         log = watch.state.log
-        watch.process = spawn(program.command, program.variables, Path(log), tied=True, family=log)
+        temporary = self._temporary(watch)
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        variables = {**program.variables, "TMPDIR": str(temporary)}
+        watch.process = spawn(program.command, variables, Path(log), tied=True, family=log)
         watch.state.process = ProcessId.of(watch.process.pid)
         watch.state.starts += 1
         watch.due = 0.0
@@ -129,6 +134,11 @@ class Supervisor:
         kill_family(watch.state.log)
         watch.process = watch.state.process = None
         watch.program.cleanup()
+        shutil.rmtree(self._temporary(watch), ignore_errors=True)
+
+    def _temporary(self, watch: _Watch) -> Path:
+        """The folder of a program's temporary files, as one that was killed removes none of its own."""
+        return self._run_dir / "tmp" / watch.program.name
 
     def _stop(self) -> None:
         # What others need stays until they have finished what they do.

@@ -147,15 +147,20 @@ def test_a_wrong_setting_is_one_line(options: StackOptions) -> None:
 def test_a_killed_triton_is_started_again_and_status_says_so(options: StackOptions) -> None:
     stack.up(options, lambda _: None)
     killed = triton_pid(options)
+    left = Path(psutil.Process(killed).environ()["TMPDIR"]) / "left"
+    left.write_bytes(b"")
     os.kill(killed, signal.SIGKILL)
     wait_for(lambda: running(options).programs["triton"].starts == 2)
     assert not psutil.pid_exists(killed)
+    assert not left.exists()
     wait_for(lambda: running(options).ready)
     shown = command(options, "status")
     assert shown.returncode == 0
     assert "triton  ready, restarted 1 times (last: signal 9 (Killed))" in shown.stdout
     assert len(processes(options)) == 4
     assert len(shared_memory(options)) == 3
+    stack.down(options, lambda _: None)
+    assert not list(options.run_dir.rglob("tmp/*"))
 
 
 def test_a_killed_supervisor_takes_the_rest_with_it_and_up_works_again(options: StackOptions) -> None:
