@@ -24,11 +24,15 @@ def worker(service: str) -> None:
     # ruff: noqa: PLC0415 - loaded only now, as a BLAS reads these variables when it is loaded
     from services.runtime.jobs.worker import run_worker
 
-    if service == "amt":
-        from services.amt.jobs import AudioJobs
+    try:
+        if service == "amt":
+            from services.amt.jobs import AudioJobs
 
-        run_worker(service, AudioJobs, here, here.amt_worker_port)
-    else:
-        from services.omr.jobs import PageJobs
+            run_worker(service, AudioJobs, here, here.amt_worker_port)
+        else:
+            from services.omr.jobs import PageJobs
 
-        run_worker(service, PageJobs, here, here.omr_worker_port)
+            run_worker(service, PageJobs, here, here.omr_worker_port)
+    except OSError as error:
+        port = f"COPYIST_{service.upper()}_WORKER_PORT"
+        raise click.ClickException(f"the worker cannot begin ({port}): {error.strerror}.") from None

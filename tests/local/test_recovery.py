@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 
 import httpx
 import psutil
@@ -11,11 +13,14 @@ import pytest
 
 from services.local.stack import LocalStack
 from services.local.state import ProgramState
+from services.triton.environment import REPOSITORY_ROOT
 
 pytestmark = pytest.mark.stack
 
 #: Seconds within which a killed program must be ready again; on two cores, with others busy.
 BACK_WITHIN_S = 60
+DEMO_PAGE = REPOSITORY_ROOT / "services" / "client" / "samples" / "demo-page.png"
+PAGES = 6
 
 
 def program(stack: LocalStack, name: str) -> ProgramState:
@@ -70,7 +75,7 @@ def ready(stack: LocalStack) -> bool:
     return found is not None and found.ready
 
 
-@pytest.mark.parametrize("name", ["triton", "amt", "omr"])
+@pytest.mark.parametrize("name", ["triton", "amt", "omr", "amt-worker", "omr-worker"])
 def test_a_killed_program_is_back_in_seconds_and_leaves_no_orphans(stack: LocalStack, name: str) -> None:
     wait_for(lambda: ready(stack))
     before, starts = family(stack, name), program(stack, name).starts
@@ -106,3 +111,33 @@ def test_a_killed_serving_process_is_back_in_seconds(stack: LocalStack, name: st
     assert serving(stack, name).pid != killed.pid
     assert not below & family(stack, name), "its engraving processes ended with it"
     assert family(stack, name) == descendants(main)
+
+
+def test_a_killed_worker_goes_on_with_the_pages_that_were_left(stack: LocalStack) -> None:
+    wait_for(lambda: ready(stack))
+    page = DEMO_PAGE.read_bytes()
+    upload = [("file", (f"page{number}.png", page)) for number in range(PAGES)]
+    with httpx.Client(base_url=stack.omr_http_url, timeout=60) as http:
+        answer = http.post("/v1/jobs", files=upload, headers={"Idempotency-Key": str(time.time())})
+        assert answer.status_code == 202, answer.text
+        job = answer.headers["Location"]
+        kept = Path(stack.options.files_url) / "jobs" / answer.json()["id"] / "kept"
+        wait_for(lambda: kept.is_dir() and len(list(kept.iterdir())) >= 2)
+        leader(stack, "omr-worker").kill()
+        before = {path.name: path.stat().st_mtime_ns for path in kept.iterdir()}
+        assert len(before) < PAGES, "it was killed while pages were left"
+        wait_for(lambda: bool(http.get(job).json()["attempts"] == 2))
+        last: dict[str, int] = {}
+
+        def done() -> bool:
+            with suppress(FileNotFoundError):  # all of it is removed in the end
+                last.update({path.name: path.stat().st_mtime_ns for path in kept.iterdir()})
+            return bool(http.get(job).json()["state"] in ("completed", "failed"))
+
+        wait_for(done)
+        told = http.get(job).json()
+        assert told["state"] == "completed", told
+        assert len(last) == PAGES
+        assert {name: last[name] for name in before} == before, "what was read before was not read again"
+        (href,) = [file["href"] for file in told["files"] if file["format"] == "answer"]
+        assert len(http.get(href).json()["pages"]) == PAGES
