@@ -60,7 +60,10 @@ def _submit(settings: Settings, form: Mapping[str, Any], takes: str, example: st
         "maxLength": LONGEST_WEBHOOK,
         "description": "A public http or https address that is told of the job's end, by a signed call.",
     }
-    schema = {**form, "properties": {**form["properties"], WEBHOOK_FIELD: webhook}}
+    fields = dict(form["properties"])
+    if settings.webhook_secret:  # without one, none is taken
+        fields[WEBHOOK_FIELD] = webhook
+    schema = {**form, "properties": fields}
     key = {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY, "pattern": "^[ -~]+$"}
     return {
         "summary": "Submit a job",
@@ -80,15 +83,17 @@ def _submit(settings: Settings, form: Mapping[str, Any], takes: str, example: st
 
 
 def _list() -> dict[str, Any]:
-    states = ", ".join(f"`{state}`" for state in JobState)
+    states = {"type": "array", "items": {"type": "string", "enum": [state.value for state in JobState]}}
+    state = _parameter("query", "state", states, "only jobs in these, separated by commas", required=False)
+    after = {"type": "string", "pattern": "^[A-Za-z0-9_=-]+$"}
     limit = {"type": "integer", "minimum": 1, "maximum": LARGEST_LIMIT, "default": DEFAULT_LIMIT}
     return {
         "summary": "List your jobs, newest first",
         "tags": [_TAG],
         "parameters": [
-            _parameter("query", "state", STRING, f"any of these, with commas: {states}", required=False),
+            {**state, "style": "form", "explode": False},
             _parameter("query", "limit", limit, "most jobs to list", required=False),
-            _parameter("query", "after", STRING, "the `next` of the page before", required=False),
+            _parameter("query", "after", after, "the `next` of the page before", required=False),
         ],
         "responses": {
             "200": {
@@ -125,7 +130,9 @@ def _delete() -> dict[str, Any]:
 
 
 def _events(settings: Settings) -> dict[str, Any]:
-    last = {"type": "string", "maxLength": 100}
+    kinds = ["progress", *(state.value for state in JobState if state.finished)]
+    data = {"type": "string", "contentMediaType": "application/json", "contentSchema": schema_ref("Job")}
+    told = {"id": STRING, "event": {"type": "string", "enum": kinds}, "data": data}
     return {
         "summary": "Follow a job by server-sent events",
         "tags": [_TAG],
@@ -134,12 +141,12 @@ def _events(settings: Settings) -> dict[str, Any]:
         "its id the job's version. A comment every 15 s keeps the connection alive. At most "
         f"{settings.max_event_streams} streams are open at once in one serving process.",
         "parameters": [
-            _parameter("header", "Last-Event-ID", last, "the last event that was seen", required=False)
+            _parameter("header", "Last-Event-ID", STRING, "the last event that was seen", required=False)
         ],
         "responses": {
             "200": {
                 "description": "The events",
-                "content": {"text/event-stream": {"schema": STRING}},
+                "content": {"text/event-stream": {"schema": {"type": "object", "properties": told}}},
             },
             "204": {"description": "The last event seen was the job's final one: ask no more"},
             **problems("job-not-found", "overloaded", *_STARTING),
