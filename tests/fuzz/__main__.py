@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from services.local.options import SERVING, private
+from services.local.options import private
 from services.local.stack import LocalStack
 from services.triton.environment import REPOSITORY_ROOT
 from tests.fuzz.campaign import HEADINGS, Campaign, FormatReport, campaign
@@ -45,19 +45,16 @@ def main() -> int:
     for saved in [file for kind in kinds for file in OUT.glob(f"{kind}-*")]:
         saved.unlink()
     with tempfile.TemporaryDirectory(prefix="copyist-fuzz-") as folder:
-        # The services' temporary files, in a folder where nobody else's are.
-        temporary = Path(folder) / "tmp"
-        temporary.mkdir()
-        os.environ |= {"TMPDIR": str(temporary), "COPYIST_REQUESTS_PER_MINUTE": "1000000"}
-        options = replace(private(Path(folder) / "run"), programs=SERVING)
+        os.environ["COPYIST_REQUESTS_PER_MINUTE"] = "1000000"
+        options = private(Path(folder) / "run")
         models = repository(Path(folder) / "models", options.model_repository)
         options = replace(options, model_repository=models)
         with LocalStack(options, report=print) as stack:
-            return asyncio.run(_run(stack, temporary, kinds, arguments.mutants, arguments.seed))
+            return asyncio.run(_run(stack, kinds, arguments.mutants, arguments.seed))
 
 
-async def _run(stack: LocalStack, temporary: Path, kinds: list[str], mutants: int, seed: int) -> int:
-    async with campaign(stack, seed=seed, temporary=temporary) as running:
+async def _run(stack: LocalStack, kinds: list[str], mutants: int, seed: int) -> int:
+    async with campaign(stack, seed=seed) as running:
         await running.warm_up(kinds)
         began, memory, files = time.perf_counter(), running.memory(), running.left_over()
         print(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -23,6 +24,9 @@ from tests.fuzz.seeds import AUDIO_FORMATS, seeds
 EXPECTED: Final = {200, 413, 422}
 #: An answer that took longer is a hang.
 LIMIT_S: Final = 60.0
+#: Every so many mutants are sent as a job, too, and a job may wait for others.
+JOBS_EVERY: Final = 50
+JOB_LIMIT_S: Final = 120.0
 #: Sent at once; a service takes at least as many.
 AT_ONCE: Final = 4
 #: Whole files of each format before memory is first looked at, so that pools and caches are full.
@@ -83,17 +87,10 @@ HEADINGS: Final = (
 class Campaign:
     """Sends mutants to a stack."""
 
-    def __init__(self, stack: LocalStack, *, seed: int, temporary: Path | None = None) -> None:
-        """Begin.
-
-        Args:
-            stack: which runs.
-            seed: of the mutants.
-            temporary: the folder that the stack's programs have for temporary files, if it is theirs alone.
-        """
+    def __init__(self, stack: LocalStack, *, seed: int) -> None:
+        """Begin; `seed` is that of the mutants."""
         self.stack = stack
         self.seed = seed
-        self._temporary = temporary
         self._clients = {
             True: httpx.AsyncClient(base_url=stack.http_url, timeout=LIMIT_S),
             False: httpx.AsyncClient(base_url=stack.omr_http_url, timeout=LIMIT_S),
@@ -134,18 +131,20 @@ class Campaign:
 
     async def _outcome(self, sent: Mutant) -> Outcome:
         is_audio = sent.kind in AUDIO_FORMATS
-        address = "/v1/transcribe" if is_audio else "/v1/recognize"
+        client = self._clients[is_audio]
+        form = {"file": (f"mutant.{sent.kind}", sent.content)}
         began = time.perf_counter()
         try:
-            answer = await self._clients[is_audio].post(
-                address, files={"file": (f"mutant.{sent.kind}", sent.content)}
-            )
-        except httpx.TimeoutException:
+            answer = await client.post("/v1/transcribe" if is_audio else "/v1/recognize", files=form)
+            seconds = time.perf_counter() - began
+            fault = fault_of(answer)
+            if not fault and sent.number % JOBS_EVERY == 0:
+                fault = await _fault_as_job(client, form, answer)
+        except (httpx.TimeoutException, TimeoutError):
             return Outcome(sent, "hang", "", f"no answer within {LIMIT_S:g} s", LIMIT_S)
         except httpx.TransportError as error:
             return Outcome(sent, "none", "", f"no answer: {error!r}", time.perf_counter() - began)
-        seconds = time.perf_counter() - began
-        return Outcome(sent, str(answer.status_code), _problem(answer), fault_of(answer), seconds)
+        return Outcome(sent, str(answer.status_code), _problem(answer), fault, seconds)
 
     def memory(self) -> dict[str, float]:
         """Resident memory of each program with its children, in MiB."""
@@ -157,15 +156,15 @@ class Campaign:
         return {name: program.starts for name, program in state.programs.items()} if state else {}
 
     def left_over(self) -> set[str]:
-        """Files that lie in the temporary folder and in the store of files."""
-        folders = [Path(self.stack.options.files_url), *([self._temporary] if self._temporary else [])]
+        """Files that lie in the programs' temporary folders and in the store of files."""
+        folders = (self.stack.options.run_dir / "tmp", Path(self.stack.options.files_url))
         return {str(file) for folder in folders for file in folder.rglob("*") if not file.is_dir()}
 
 
 @asynccontextmanager
-async def campaign(stack: LocalStack, *, seed: int, temporary: Path | None = None) -> AsyncIterator[Campaign]:
+async def campaign(stack: LocalStack, *, seed: int) -> AsyncIterator[Campaign]:
     """Run a campaign within the block."""
-    running = Campaign(stack, seed=seed, temporary=temporary)
+    running = Campaign(stack, seed=seed)
     try:
         yield running
     finally:
@@ -183,6 +182,26 @@ def fault_of(answer: httpx.Response) -> str:
     problem: Any = answer.json()
     complete = all(problem.get(name) for name in ("type", "title", "status", "detail", "remedy", "instance"))
     return "" if complete else f"an incomplete problem document: {answer.text[:300]}"
+
+
+async def _fault_as_job(client: httpx.AsyncClient, form: Mapping[str, Any], direct: httpx.Response) -> str:
+    """Send a file as a job, remove that in the end, and say where it did not end as the direct call did."""
+    submitted = await client.post("/v1/jobs", files=form, headers={"Idempotency-Key": uuid.uuid4().hex})
+    if submitted.status_code != 202:
+        same = submitted.status_code == direct.status_code and _problem(submitted) == _problem(direct)
+        return "" if same else f"as a job: status {submitted.status_code}: {submitted.text[:300]}"
+    address = submitted.headers["Location"]
+    async with asyncio.timeout(JOB_LIMIT_S):
+        job = submitted.json()
+        while job["state"] not in ("completed", "failed"):
+            await asyncio.sleep(0.05)
+            job = (await client.get(address)).json()
+    removed = await client.delete(address)
+    if removed.status_code != 204:
+        return f"the job cannot be removed: {removed.text[:300]}"
+    problem = str((job["problem"] or {}).get("type", "")).removeprefix(TYPE_PREFIX)
+    same = problem == _problem(direct) and (job["state"] == "completed") == direct.is_success
+    return "" if same else f"as a job: {job['state']} {job['problem']}, not {_problem(direct) or 'completed'}"
 
 
 def _problem(answer: httpx.Response) -> str:

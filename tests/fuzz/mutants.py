@@ -8,6 +8,7 @@ Half of the changes know nothing of the format; the others change the pieces tha
 from __future__ import annotations
 
 import re
+import struct
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -185,13 +186,12 @@ def _with_field(content: bytes, place: int, random: Random) -> bytes:
 
 
 def _parts(kind: str, content: bytes) -> list[bytes]:
-    """The pieces of a file; of one that was changed before, or is empty, as far as they can be told."""
+    """The pieces of a file, none of them empty; of one changed before, as far as they can be told."""
     try:
-        return parts_of(kind, content) or [content]
-    except (IndexError, ValueError, OverflowError, RecursionError, MemoryError):
-        return [content[:32], content[32:]]
-    except Exception:
-        return [content]
+        parts = parts_of(kind, content)
+    except (IndexError, ValueError, OverflowError, RecursionError, struct.error):
+        parts = [part for part in (content[:32], content[32:]) if part]
+    return parts or [b"\0"]
 
 
 def _block(content: bytes, random: Random) -> tuple[int, int]:
