@@ -148,6 +148,35 @@ def test_every_library_writes_in_the_same_form() -> None:
     assert {line["service"] for line in lines} == {"amt-worker"}
 
 
+IN_A_PROCESS = """
+import asyncio, logging
+from dataclasses import replace
+from services.runtime import logs
+from services.runtime.processes import Processes
+from services.runtime.settings import Settings
+
+async def main():
+    processes = Processes(1, warm_up=logs.configured, max_s=30)
+    with logs.bind(request_id="mine"):
+        await processes.run(logging.getLogger("copyist.score").warning, "at work")
+    await processes.run(logging.getLogger("copyist.score").warning, "at other work")
+    processes.close()
+
+logs.configure(replace(Settings(), log_format="json"), "amt")
+asyncio.run(main())
+"""
+
+
+def test_a_process_writes_for_the_request_that_it_works_for() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", IN_A_PROCESS], capture_output=True, text=True, check=True, cwd=REPOSITORY_ROOT
+    )
+    assert done.stderr == ""
+    one, other = map(json.loads, done.stdout.splitlines())
+    assert (one["message"], one["service"], one["request_id"]) == ("at work", "amt", "mine")
+    assert "request_id" not in other
+
+
 def test_a_form_that_does_not_exist_is_refused_by_its_variable() -> None:
     script = (
         "from services.runtime import logs, settings\n"
