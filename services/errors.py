@@ -125,6 +125,13 @@ class DatabaseUnavailableError(TryAgainError):
     title = "The database is not available"
 
 
+class IssuerUnavailableError(TryAgainError):
+    """The keys of the token issuer cannot be fetched just now."""
+
+    slug = "issuer-unavailable"
+    title = "The token issuer is not available"
+
+
 class StorageUnavailableError(TryAgainError):
     """Files cannot be written or read just now: the storage does not answer, or is full."""
 

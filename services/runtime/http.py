@@ -61,7 +61,13 @@ class Edge:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection of ASGI."""
-        await (self.serve if scope["type"] == "http" else self.wrapped)(scope, receive, send)
+        match scope["type"]:
+            case "http":
+                await self.serve(scope, receive, send)
+            case "lifespan":
+                await self.wrapped(scope, receive, send)
+            case _:  # a web socket: there is none here, and none may pass the gate unseen
+                await send({"type": "websocket.close"})
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         request_id = _request_id(scope)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 import time
@@ -182,6 +183,18 @@ def test_too_many_calls_are_refused_before_their_upload_is_read(door: Doored) ->
         assert refused.json()["type"] == "urn:copyist:problem:rate-limited"
         assert int(refused.headers["Retry-After"]) >= 1
         assert time.monotonic() - started_at < 5
+
+
+def test_endless_headers_are_not_kept(door: Doored) -> None:
+    host, _, port = door.stack.http_url.removeprefix("http://").partition(":")
+    sent = 0
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(b"GET /v1/models HTTP/1.1\r\nHost: x\r\nX-Odd: ")
+        with pytest.raises(ConnectionError):
+            while sent < 64 << 20:
+                sent += connection.send(b"x" * (1 << 16))
+                time.sleep(0.001)
+    assert sent < 16 << 20
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import httpx
 import jwt
 
-from services.errors import CopyistError, TryAgainError
+from services.errors import CopyistError, IssuerUnavailableError
 
 log = logging.getLogger("copyist.door")
 
@@ -39,13 +39,6 @@ class IssuerUrlError(CopyistError):
 
     slug = "issuer-url"
     title = "The address of the token issuer cannot be used"
-
-
-class IssuerUnavailableError(TryAgainError):
-    """The issuer's keys cannot be fetched just now."""
-
-    slug = "issuer-unavailable"
-    title = "The token issuer is not available"
 
 
 class Issuer:

@@ -114,6 +114,7 @@ class KeyRing:
             await loop.run_in_executor(self._threads, self._store.mark_used, list(used), max(used.values()))
         except CopyistError as error:
             log.warning("when %d keys were last used could not be written: %s", len(used), error)
+            self._used = {**used, **self._used}
 
     async def _record(self, key_id: str, fresh_s: float) -> KeyRecord | None:
         found, now = self._known.get(key_id), self._clock()

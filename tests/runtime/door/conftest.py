@@ -10,7 +10,8 @@ import pytest
 
 from services.runtime.database import Database, connect
 from services.runtime.door.keys import KeyStore
-from services.runtime.migrations import prepare
+from services.runtime.migrations import migrate, prepare
+from tests.databases import PostgresServer
 
 
 @pytest.fixture(scope="session")
@@ -30,6 +31,16 @@ def database(prepared: Path, tmp_path: Path) -> Iterator[Database]:
     database = connect(f"sqlite:///{file}")
     yield database
     database.close()
+
+
+@pytest.fixture(scope="session")
+def postgres_url(postgres_server: PostgresServer) -> str:
+    """An address of a real PostgreSQL with the tables; its keys are the test's to remove."""
+    url = postgres_server.new_database()
+    database = connect(url)
+    migrate(database)
+    database.close()
+    return url
 
 
 @pytest.fixture

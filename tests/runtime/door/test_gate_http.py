@@ -176,6 +176,20 @@ async def test_some_routes_are_open(settings: Settings, path: str) -> None:
         assert (await client.get("/docs/assets/../../me")).status_code == 401
 
 
+async def test_no_web_socket_passes(settings: Settings) -> None:
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async with opened(settings) as edge:
+        await edge({"type": "websocket", "path": "/me", "headers": []}, receive, send)
+    assert sent == [{"type": "websocket.close"}]
+
+
 async def test_a_refused_upload_is_not_read(settings: Settings, store: KeyStore) -> None:
     pieces = 0
 

@@ -10,11 +10,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from services.errors import DatabaseUnavailableError, OverloadedError
-from services.runtime.database import Database
+from services.runtime.database import Database, connect
 from services.runtime.door import keyring
 from services.runtime.door.keyring import FRESH_S, KEPT_S, PATIENCE_S, PAUSE_S, RECHECK_S, KeyRing
 from services.runtime.door.keys import KeyRecord, KeyStore, new_key
 from services.runtime.door.principal import Scope
+from services.runtime.migrations import migrate
+from tests.databases import postgres
 
 
 class WatchedStore(KeyStore):
@@ -230,3 +232,28 @@ async def test_a_wrong_secret_is_no_use_of_the_key(ring: KeyRing, watched: Watch
     assert await ring.principal(new_key(record.id)) is None
     await ring.mark()
     assert watched.find(record.id).last_used_at is None
+
+
+async def test_a_real_database_may_die_and_come_back(clock: Clock) -> None:
+    with postgres() as server:
+        database = connect(server.new_database())
+        await asyncio.to_thread(migrate, database)
+        store = KeyStore(database)
+        known, record = store.create("team-a", list(Scope))
+        unknown, _ = store.create("team-b", list(Scope))
+        ring = KeyRing(store, clock)
+        assert await ring.principal(known)
+        server.kill()
+        clock.now += FRESH_S
+        assert await ring.principal(known)
+        with pytest.raises(DatabaseUnavailableError):
+            await ring.principal(unknown)
+        await ring.mark()  # is told in the log, and put off
+        await asyncio.to_thread(server.start)
+        await ring.mark()
+        clock.now += PAUSE_S
+        assert await ring.principal(unknown)
+        assert await ring.principal(known)
+        assert store.find(record.id).last_used_at is not None
+        await ring.close()
+        database.close()

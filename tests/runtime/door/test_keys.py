@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
 from services.errors import InputError
-from services.runtime.database import Database
-from services.runtime.door.keys import KeyNotFoundError, KeyStore, new_key, shown
+from services.runtime.database import Database, connect
+from services.runtime.door.keys import API_KEYS, KeyNotFoundError, KeyStore, new_key, shown
 from services.runtime.door.principal import Scope
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, prepared: Path, tmp_path: Path) -> Iterator[Database]:
+    if request.param == "sqlite":
+        shutil.copy(prepared, tmp_path / "keys.sqlite")
+        database = connect(f"sqlite:///{tmp_path}/keys.sqlite")
+    else:
+        database = connect(request.getfixturevalue("postgres_url"))
+        with database.begin() as connection:
+            connection.execute(sa.delete(API_KEYS))
+    yield database
+    database.close()
 
 
 def _now() -> datetime:

@@ -15,12 +15,12 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from services.errors import IssuerUnavailableError
 from services.runtime.door.issuer import (
     FRESH_S,
     KEPT_S,
     PAUSE_S,
     Issuer,
-    IssuerUnavailableError,
     IssuerUrlError,
 )
 from services.runtime.door.principal import Principal, Scope
