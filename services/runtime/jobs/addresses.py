@@ -20,16 +20,16 @@ IPAddress = IPv4Address | IPv6Address
 
 _PORTS: Final = (80, 443)
 _FIRST_FREE_PORT: Final = 1024
-_LONGEST_URL: Final = 2000
+LONGEST_URL: Final = 2000
 _NAT64: Final = IPv6Network("64:ff9b::/96")
 _SOCKET_OPTION = tuple[int, int, int] | tuple[int, int, bytes | bytearray] | tuple[int, int, None, int]
 
 
-class WebhookUrlError(InputError):
-    """An address that no webhook may have."""
+class WebhookRefusedError(InputError):
+    """A webhook that no call can be made to."""
 
-    slug = "webhook-url"
-    title = "The webhook's address is not allowed"
+    slug = "webhook-refused"
+    title = "The webhook cannot be taken"
     status = 422
 
 
@@ -51,11 +51,11 @@ def parsed(url: str) -> httpcore.URL:
     """Read a webhook's address, without looking its name up.
 
     Raises:
-        WebhookUrlError: it is not http or https, has a port that is not allowed, or names a user.
+        WebhookRefusedError: it is not http or https, has a port that is not allowed, or names a user.
     """
     try:
         # Over-long, non-ASCII or blank-ridden addresses are not worth the attempt to be right about them.
-        if len(url) > _LONGEST_URL or not url.isascii() or not url.isprintable() or " " in url:
+        if len(url) > LONGEST_URL or not url.isascii() or not url.isprintable() or " " in url:
             raise ValueError
         address = httpcore.URL(url)
     except (ValueError, TypeError):
@@ -74,7 +74,7 @@ def check_webhook_url(url: str) -> None:
     """Check an address before a job is taken in; it is checked again at each call. Looks names up: may block.
 
     Raises:
-        WebhookUrlError: it is not http or https, has a port that is not allowed, or leads to an address
+        WebhookRefusedError: it is not http or https, has a port that is not allowed, or leads to an address
             that is not public.
     """
     address = parsed(url)
@@ -90,7 +90,7 @@ def checked(addresses: Iterable[IPAddress]) -> list[IPAddress]:
     """Give the addresses of a host, all of which must be public.
 
     Raises:
-        WebhookUrlError: one is not, or there is none.
+        WebhookRefusedError: one is not, or there is none.
     """
     found = list(dict.fromkeys(addresses))
     # All, not any: a host that also has a private address would be called there now and then.
@@ -133,8 +133,8 @@ class PublicNetwork(httpcore.AsyncNetworkBackend):
         await self._network.sleep(seconds)
 
 
-def _refused(why: str) -> WebhookUrlError:
-    return WebhookUrlError(
+def _refused(why: str) -> WebhookRefusedError:
+    return WebhookRefusedError(
         f"The webhook's address {why}.",
         remedy="Give an http or https address of a public host, on port 80, 443, or 1024 and above.",
     )

@@ -14,24 +14,15 @@ from services.errors import InputError, UnreadableMediaError
 from services.runtime import forms, tracing
 from services.runtime.answers import stem_of
 from services.runtime.http import principal, request_id
+from services.runtime.jobs.addresses import WebhookRefusedError, check_webhook_url
 from services.runtime.jobs.desk import JobDesk, Order
 from services.runtime.jobs.job import Job
-from services.runtime.jobs.webhooks import check_webhook_url
 from services.runtime.settings import Settings
 
 KEY_HEADER: Final = "Idempotency-Key"
 WEBHOOK_FIELD: Final = "webhook"
 LONGEST_KEY: Final = 200
-LONGEST_WEBHOOK: Final = 2000
 _KEY: Final = re.compile(rf"[\x20-\x7e]{{1,{LONGEST_KEY}}}")
-
-
-class WebhookRefusedError(InputError):
-    """A webhook that no call can be made to."""
-
-    slug = "webhook-refused"
-    title = "The webhook cannot be taken"
-    status = 422
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +94,5 @@ async def _check_webhook(url: str, settings: Settings) -> None:
         raise WebhookRefusedError(
             "This service takes no webhooks: it has no secret to sign them with (COPYIST_WEBHOOK_SECRET).",
             remedy="Follow the job's events, or ask for the job now and then.",
-        )
-    if len(url) > LONGEST_WEBHOOK:
-        raise WebhookRefusedError(
-            f"The webhook's address is longer than {LONGEST_WEBHOOK} characters.",
-            remedy="Give a shorter one.",
         )
     await asyncio.to_thread(check_webhook_url, url)

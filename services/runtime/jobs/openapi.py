@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from services.runtime.jobs.addresses import LONGEST_URL
 from services.runtime.jobs.api import DEFAULT_LIMIT, LARGEST_LIMIT
-from services.runtime.jobs.intake import KEY_HEADER, LONGEST_KEY, LONGEST_WEBHOOK, WEBHOOK_FIELD
+from services.runtime.jobs.intake import KEY_HEADER, LONGEST_KEY, WEBHOOK_FIELD
 from services.runtime.jobs.job import JobState
 from services.runtime.jobs.wire import PATH
 from services.runtime.openapi import STRING, object_of, problems, schema_ref
@@ -57,7 +58,7 @@ def _submit(settings: Settings, form: Mapping[str, Any], takes: str, example: st
     webhook = {
         "type": "string",
         "format": "uri",
-        "maxLength": LONGEST_WEBHOOK,
+        "maxLength": LONGEST_URL,
         "description": "A public http or https address that is told of the job's end, by a signed call.",
     }
     fields = dict(form["properties"])

@@ -21,7 +21,7 @@ import httpcore
 
 from services.runtime.database import Database
 from services.runtime.jobs import metrics
-from services.runtime.jobs.addresses import PublicNetwork, WebhookUrlError, check_webhook_url, parsed
+from services.runtime.jobs.addresses import PublicNetwork, WebhookRefusedError, check_webhook_url, parsed
 from services.runtime.jobs.job import Job
 from services.runtime.jobs.patience import patiently
 from services.runtime.jobs.queue import JobQueue
@@ -141,7 +141,7 @@ class Webhooks:
         try:
             async with asyncio.timeout(_CALL_LIMIT_S):
                 status = await self._post(job)
-        except WebhookUrlError:
+        except WebhookRefusedError:
             return "refused", False
         except (
             httpcore.NetworkError,

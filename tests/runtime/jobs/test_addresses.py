@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from services.runtime.jobs import addresses
-from services.runtime.jobs.addresses import PublicNetwork, WebhookUrlError, check_webhook_url, is_public
+from services.runtime.jobs.addresses import PublicNetwork, WebhookRefusedError, check_webhook_url, is_public
 
 PUBLIC = ("93.184.216.34", "2606:2800:220:1:248:1893:25c8:1946", "::ffff:8.8.8.8", "64:ff9b::808:808")
 NOT_PUBLIC = (
@@ -64,7 +64,7 @@ def test_no_other_address_is_called(address: str) -> None:
 )
 def test_addresses_of_other_forms_are_refused(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     resolving(monkeypatch, ["93.184.216.34"])
-    with pytest.raises(WebhookUrlError):
+    with pytest.raises(WebhookRefusedError):
         check_webhook_url(url)
 
 
@@ -87,13 +87,13 @@ def test_addresses_of_public_hosts_are_taken(url: str, monkeypatch: pytest.Monke
     ["127.0.0.1", "localhost", "[::1]", "0x7f000001", "2130706433", "0177.0.0.1", "127.1", "[::ffff:7f00:1]"],
 )
 def test_this_machine_is_refused_by_whatever_name(host: str) -> None:
-    with pytest.raises(WebhookUrlError):
+    with pytest.raises(WebhookRefusedError):
         check_webhook_url(f"http://{host}:8080/")
 
 
 def test_a_host_with_one_private_address_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     resolving(monkeypatch, ["93.184.216.34", "10.0.0.1"])
-    with pytest.raises(WebhookUrlError, match="not public"):
+    with pytest.raises(WebhookRefusedError, match="not public"):
         check_webhook_url("http://example.org/")
 
 
@@ -101,7 +101,7 @@ async def test_a_name_that_leads_elsewhere_at_the_call_is_refused(monkeypatch: p
     resolving(monkeypatch, ["93.184.216.34"], ["127.0.0.1"])
     check_webhook_url("http://rebinding.example/")
     async with httpcore.AsyncConnectionPool(network_backend=PublicNetwork()) as pool:
-        with pytest.raises(WebhookUrlError, match="not public"):
+        with pytest.raises(WebhookRefusedError, match="not public"):
             await pool.request("GET", "http://rebinding.example/")
 
 

@@ -149,6 +149,35 @@ def test_a_refused_submission_leaves_nothing(
     assert http.get("/v1/jobs").json() == {"jobs": [], "next": None}
 
 
+@pytest.mark.parametrize(
+    ("url", "status"),
+    [
+        ("https://93.184.216.34/done?key=1", 202),
+        ("http://127.0.0.1/done", 422),
+        ("http://169.254.169.254/latest/meta-data", 422),
+        ("http://[::1]:8080/", 422),
+        ("ftp://93.184.216.34/", 422),
+        ("https://93.184.216.34/" + "x" * 2000, 422),
+        ("nonsense", 422),
+    ],
+)
+def test_a_webhook_must_be_public(tmp_path: Path, url: str, status: int) -> None:
+    with (
+        serving(settings_for(tmp_path, webhook_secret="secret")) as served,
+        httpx.Client(base_url=served.url, timeout=30) as http,
+    ):
+        answer = _post(http, data={"webhook": url})
+        assert answer.status_code == status
+        if status == 422:
+            assert _slug(answer) == "webhook-refused"
+            assert served.stored() == []
+        else:
+            # Who is to be told elsewhere asks for another job; who is told nowhere, for one as well.
+            assert _post(http, data={"webhook": url}).json()["id"] == answer.json()["id"]
+            assert _post(http, data={"webhook": url + "2"}).status_code == 202
+            assert _post(http).status_code == 202
+
+
 def test_no_form_no_file_and_two_files_are_refused(http: httpx.Client, service: Served) -> None:
     assert _slug(http.post("/v1/jobs", json={"file": "http://example.org"})) == "bad-request"
     assert _slug(http.post("/v1/jobs", data={"file": "http://example.org"}, files={})) == "bad-request"
