@@ -82,13 +82,13 @@ class Jobs:
         self._core = CoreV1Api(cluster.client)
 
     def start(self, manifest: Mapping[str, Any]) -> ClusterJob:
-        """Start a Job. One of this name that was started from an equal manifest is taken as it is.
+        """Start a Job. One that was started from an equal manifest is taken as it is, ended or not.
 
         Args:
             manifest: a Job of `batch/v1` with a name of its own.
 
         Raises:
-            JobNameTakenError: a Job of this name was made from another manifest, or by someone else.
+            JobNameTakenError: a Job of this name came of another manifest, or of someone else, or is going.
             ClusterRefusedError: the manifest has fields that Kubernetes does not know, or is wrong otherwise.
             ClusterUnavailableError, ClusterForbiddenError: as `Cluster.ask`.
         """
@@ -124,6 +124,10 @@ class Jobs:
     def _adopt(self, name: str, body: Mapping[str, Any]) -> ClusterJob:
         """Take the Job of this name for the one that was to be started, if it is."""
         found = self._get(name)
+        if found.metadata.deletion_timestamp:
+            raise JobNameTakenError(
+                f"The Job {name} is just being deleted.", remedy="Start it again in a few seconds."
+            )
         marks = (found.metadata.labels or {}), (found.metadata.annotations or {})
         wanted = body["metadata"]["labels"], body["metadata"]["annotations"]
         if any(mark.get(key) != want[key] for mark, want, key in zip(marks, wanted, _MARKS, strict=True)):
@@ -165,7 +169,7 @@ class Jobs:
         return tuple(sorted(map(_read, found), key=lambda job: job.name))
 
     def follow(self, name: str, *, watch_s: int = WATCH_S) -> Iterator[ClusterJob]:
-        """Yield a Job's state now and after each change; its last state ends it.
+        """Yield a Job's state now, after each change and every `watch_s` seconds; its last state ends it.
 
         Raises:
             NotInClusterError: there is none of this name, or there no longer is.

@@ -48,6 +48,14 @@ class TestStarting:
         with pytest.raises(JobNameTakenError):
             jobs.start(training())
 
+    def test_a_job_that_is_just_going_is_not_taken_for_the_new_one(self, api: ApiServer, jobs: Jobs) -> None:
+        jobs.start(training())
+        going = api.object("jobs", "train-piano-7")
+        going["metadata"]["deletionTimestamp"] = "2026-11-21T10:00:00Z"
+        api.put("jobs", going)
+        with pytest.raises(JobNameTakenError, match="being deleted"):
+            jobs.start(training())
+
     def test_a_lost_answer_starts_no_second_job(self, api: ApiServer, jobs: Jobs) -> None:
         api.faults.append(Fault(carried_out=True))
         job = jobs.start(training())
