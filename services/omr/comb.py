@@ -67,7 +67,7 @@ def lay_combs(lines: Floats, slopes: FloatArray, spaces: FloatArray) -> Combs:
     shrunk = cv2.resize(lines, (count, height), interpolation=cv2.INTER_AREA)
     strips = np.asarray(shrunk, np.float32).reshape(height, count)
     reach, step = _REACH_PX // _STRIP_PX, STEP_PX // _STRIP_PX
-    at = np.arange(step // 2, strips.shape[1], step)
+    at = np.arange(min(step // 2, count - 1), count, step)
     padded = np.asarray(np.pad(strips, ((0, 0), (reach, reach))), np.float32)
     shape = height, at.size
     best = np.full(shape, -np.inf, np.float32)
