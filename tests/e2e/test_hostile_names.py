@@ -33,13 +33,17 @@ def _body(name: str) -> bytes:
     return head + RECORDING + more.encode()
 
 
+#: A much longer name is refused with its form.
+NAMES = {**NASTY, "long": NASTY["long"][:2000]}
+
+
 @pytest.mark.parametrize(
     "name", ["terminal", "path", "right to left", "markup", "shell", "long", "surrogate"]
 )
 def test_names_of_uploads_are_harmless(stack: LocalStack, name: str) -> None:
     headers = {"Content-Type": "multipart/form-data; boundary=b", "Accept": "application/zip"}
     url = f"{stack.http_url}/v1/transcribe"
-    answer = httpx.post(url, content=_body(f"{MARK}{NASTY[name]}.flac"), headers=headers, timeout=60)
+    answer = httpx.post(url, content=_body(f"{MARK}{NAMES[name]}.flac"), headers=headers, timeout=60)
     assert answer.status_code == 200, answer.text
     with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
         names = archive.namelist()
@@ -53,6 +57,14 @@ def test_names_of_uploads_are_harmless(stack: LocalStack, name: str) -> None:
             root = etree.fromstring(archive.read(file))
             tags = {str(element.tag).rpartition("}")[2] for element in root.iter(etree.Element)}
             assert tags.isdisjoint({"script", "foreignObject", "iframe"})
+
+
+def test_a_name_of_ten_thousand_letters_is_refused(stack: LocalStack) -> None:
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    body = _body(f"{MARK}{NASTY['long']}.flac")
+    answer = httpx.post(f"{stack.http_url}/v1/transcribe", content=body, headers=headers, timeout=60)
+    assert answer.status_code == 400
+    assert "The form cannot be read" in answer.json()["detail"]
 
 
 def test_texts_over_grpc_are_harmless(stack: LocalStack) -> None:
