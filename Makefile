@@ -57,7 +57,7 @@ triton: .venv/serving.stamp
 
 ## ---- using
 
-.PHONY: demo up down status
+.PHONY: demo up down status monitor
 demo: setup ## Transcribe a sample recording and read a sample page, with a stack of its own
 	@$(BIN)/python -m services.client.demo
 
@@ -69,6 +69,9 @@ down: .venv/serving.stamp ## Stop them
 
 status: .venv/serving.stamp ## Show what runs
 	@$(BIN)/python -m services.local status
+
+monitor: .venv/serving.stamp ## Watch what runs: Prometheus and Alertmanager with the rules of monitoring/
+	@$(BIN)/python -m services.local monitor
 
 ## ---- checking
 

@@ -18,6 +18,8 @@ from services.triton.environment import DEFAULT_ROOT, REPOSITORY_ROOT
 SERVING: Final = ("triton", "amt", "omr")
 #: Every program of the stack, in the order in which they start.
 PROGRAMS: Final = (*SERVING, "amt-worker", "omr-worker")
+#: Programs that watch a stack.
+MONITORING: Final = ("alertmanager", "prometheus")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +32,7 @@ class StackOptions:
         triton_environment: the folder that `services.triton.environment` prepared.
         database_url: where jobs are kept.
         files_url: where their files lie.
-        programs: which of `PROGRAMS` it consists of.
+        programs: which of `PROGRAMS` and `MONITORING` it consists of.
     """
 
     run_dir: Path = REPOSITORY_ROOT / ".run"
@@ -48,14 +50,16 @@ class StackOptions:
     omr_grpc_port: int = 3003
     amt_worker_port: int = 3004
     omr_worker_port: int = 3005
+    prometheus_port: int = 9090
+    alertmanager_port: int = 9093
     programs: tuple[str, ...] = PROGRAMS
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> StackOptions:
-        """Read the services' settings, and four variables that only the local stack has.
+        """Read the services' settings, and six variables that only the local stack has.
 
-        They are `COPYIST_RUN_DIR`, `COPYIST_TRITON_ENVIRONMENT`, `COPYIST_TRITON_HTTP_PORT` and
-        `COPYIST_TRITON_METRICS_PORT`.
+        They are `COPYIST_RUN_DIR`, `COPYIST_TRITON_ENVIRONMENT`, `COPYIST_TRITON_HTTP_PORT`,
+        `COPYIST_TRITON_METRICS_PORT`, `COPYIST_PROMETHEUS_PORT` and `COPYIST_ALERTMANAGER_PORT`.
 
         Raises:
             StackError: a value cannot be used.
@@ -84,6 +88,8 @@ class StackOptions:
                 omr_grpc_port=settings.omr_grpc_port,
                 amt_worker_port=settings.amt_worker_port,
                 omr_worker_port=settings.omr_worker_port,
+                prometheus_port=_port(environment, "PROMETHEUS_PORT", defaults.prometheus_port),
+                alertmanager_port=_port(environment, "ALERTMANAGER_PORT", defaults.alertmanager_port),
             )
         except ValueError as error:
             raise StackError(str(error), remedy="Correct the variable and try again.") from error
@@ -107,27 +113,33 @@ class StackOptions:
             "OMR_GRPC_PORT": self.omr_grpc_port,
             "AMT_WORKER_PORT": self.amt_worker_port,
             "OMR_WORKER_PORT": self.omr_worker_port,
+            "PROMETHEUS_PORT": self.prometheus_port,
+            "ALERTMANAGER_PORT": self.alertmanager_port,
         }
         return {PREFIX + name: str(value) for name, value in values.items()}
 
     def ports(self) -> dict[str, int]:
         """The ports that the stack's programs will listen on, by what each is for."""
-        ports = {}
-        if "triton" in self.programs:
-            ports["Triton's gRPC"] = self.triton_grpc_port
-            ports["Triton's HTTP"] = self.triton_http_port
-            ports["Triton's metrics"] = self.triton_metrics_port
-        if "amt" in self.programs:
-            ports["the audio service's HTTP"] = self.amt_http_port
-            ports["the audio service's gRPC"] = self.amt_grpc_port
-        if "omr" in self.programs:
-            ports["the page service's HTTP"] = self.omr_http_port
-            ports["the page service's gRPC"] = self.omr_grpc_port
-        if "amt-worker" in self.programs:
-            ports["the audio worker's metrics"] = self.amt_worker_port
-        if "omr-worker" in self.programs:
-            ports["the page worker's metrics"] = self.omr_worker_port
-        return ports
+        ports = {
+            "triton": {
+                "Triton's gRPC": self.triton_grpc_port,
+                "Triton's HTTP": self.triton_http_port,
+                "Triton's metrics": self.triton_metrics_port,
+            },
+            "amt": {
+                "the audio service's HTTP": self.amt_http_port,
+                "the audio service's gRPC": self.amt_grpc_port,
+            },
+            "omr": {
+                "the page service's HTTP": self.omr_http_port,
+                "the page service's gRPC": self.omr_grpc_port,
+            },
+            "amt-worker": {"the audio worker's metrics": self.amt_worker_port},
+            "omr-worker": {"the page worker's metrics": self.omr_worker_port},
+            "prometheus": {"Prometheus": self.prometheus_port},
+            "alertmanager": {"Alertmanager": self.alertmanager_port},
+        }
+        return {use: port for name in self.programs for use, port in ports[name].items()}
 
 
 def private(run_dir: Path, options: StackOptions | None = None) -> StackOptions:
@@ -148,7 +160,14 @@ def private(run_dir: Path, options: StackOptions | None = None) -> StackOptions:
         omr_grpc_port=next(free),
         amt_worker_port=next(free),
         omr_worker_port=next(free),
+        prometheus_port=next(free),
+        alertmanager_port=next(free),
     )
+
+
+def watching(options: StackOptions) -> StackOptions:
+    """Options for the programs that watch a stack, with a supervisor of their own beside it."""
+    return replace(options, run_dir=options.run_dir / "monitor", programs=MONITORING)
 
 
 def check_ports(options: StackOptions) -> None:
@@ -186,7 +205,7 @@ def _free_ports() -> Iterator[int]:
     """Ports that nothing listens on; all different, as each is held until the last was found."""
     with ExitStack() as held:
         ports = []
-        for _ in range(9):
+        for _ in range(11):
             probe = held.enter_context(closing(socket.socket()))
             probe.bind(("127.0.0.1", 0))
             ports.append(probe.getsockname()[1])

@@ -1,4 +1,4 @@
-"""The programs of the local stack: how each is started, and how one sees that it is ready."""
+"""The programs of the local stack: Triton, the services and their workers."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 
+from services.local import monitoring
 from services.local.errors import StackError
 from services.local.options import StackOptions
+from services.local.program import Health, Program
 from services.runtime.settings import PREFIX
 from services.runtime.work import ONE_THREAD_EACH
 from services.triton import environment
@@ -21,50 +21,12 @@ from services.triton.environment import REPOSITORY_ROOT
 from services.triton.server import TritonOptions, servable_models, server_command
 
 
-@dataclass(frozen=True, slots=True)
-class Health:
-    """How a running program is.
-
-    Attributes:
-        problem: why it is not ready; empty when it is.
-        lasting: whether the problem will not pass by itself.
-    """
-
-    problem: str = ""
-    lasting: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Program:
-    """One program.
-
-    Attributes:
-        name: as in `copyist`'s messages and the log's file name.
-        command: program and arguments.
-        variables: its environment.
-        addresses: what it serves, by the protocol's name.
-        health: asks it how it is.
-        cleanup: clears what a process of it may have left behind; called after every end.
-        grace_s: seconds that it is given to stop by itself.
-        needed_by_others: whether it has to stop after them.
-    """
-
-    name: str
-    command: list[str]
-    variables: Mapping[str, str]
-    addresses: dict[str, str]
-    health: Callable[[httpx.Client], Health]
-    cleanup: Callable[[], None]
-    grace_s: float
-    needed_by_others: bool = False
-
-
 def programs(options: StackOptions) -> list[Program]:
     """The stack's programs in the order in which they start.
 
     Raises:
         TritonEnvironmentError: Triton's environment has not been prepared.
-        StackError: there is no model repository.
+        StackError: there is no model repository, or a program is not installed.
     """
     makers = {
         "triton": _triton,
@@ -72,6 +34,8 @@ def programs(options: StackOptions) -> list[Program]:
         "omr": _omr,
         "amt-worker": _amt_worker,
         "omr-worker": _omr_worker,
+        "prometheus": monitoring.prometheus,
+        "alertmanager": monitoring.alertmanager,
     }
     return [makers[name](options) for name in options.programs]
 

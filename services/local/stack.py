@@ -239,7 +239,8 @@ def _stop_leftovers(options: StackOptions) -> bool:
         if program.process is not None:
             stop_group(program.process, grace_s=2.0)
         kill_family(program.log)
-    remove_shared_memory(options)
+    if "triton" in found.programs:
+        remove_shared_memory(options)
     clear_state(options.run_dir)
     return True
 

@@ -15,7 +15,7 @@ from typing import Final
 import httpx
 
 from services.local.processes import ProcessId, kill_family, kill_group, spawn, stop_groups
-from services.local.programs import Health, Program
+from services.local.program import Health, Program
 from services.local.state import Phase, ProgramState, StackState, clear_state, write_state
 
 #: Pause before a stopped program is started again, doubled each time it stops soon after, in seconds.

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from services.local.errors import StackError
-from services.local.options import PROGRAMS, StackOptions, check_ports, private
+from services.local.options import MONITORING, PROGRAMS, StackOptions, check_ports, private
 from services.runtime.settings import Settings
 from services.triton.environment import REPOSITORY_ROOT
 
@@ -55,8 +55,8 @@ def test_data_lie_in_the_repository_wherever_the_stack_is_started_unless_told_ot
 
 
 def test_a_private_stack_has_ports_of_its_own(tmp_path: Path) -> None:
-    ports = replace(private(tmp_path), programs=PROGRAMS).ports()
-    assert len(ports) == len(set(ports.values())) == 9
+    ports = replace(private(tmp_path), programs=(*PROGRAMS, *MONITORING)).ports()
+    assert len(ports) == len(set(ports.values())) == 11
 
 
 @pytest.mark.parametrize(
