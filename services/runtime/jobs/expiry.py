@@ -65,7 +65,8 @@ class Expiry:
             for job_id in expired:
                 self._files.remove_tree(job_folder(job_id))
             self._store.erase(expired)
-            metrics.EXPIRED.inc(len(expired))
+            for service in expired.values():
+                metrics.EXPIRED.labels(service).inc()
             _log.info("%d jobs have expired", len(expired))
         self._remove_orphans()
         self._end_stranded()
@@ -74,10 +75,13 @@ class Expiry:
         while ended := self._queue.ended_before(before, _BATCH):
             self._queue.forget(ended)
 
-    def _expired(self) -> list[str]:
-        query = sa.select(JOBS.c.id).where(JOBS.c.expires_at < now()).order_by(JOBS.c.expires_at)
+    def _expired(self) -> dict[str, str]:
+        """Some jobs that have expired, and whose service's they are."""
+        query = (
+            sa.select(JOBS.c.id, JOBS.c.service).where(JOBS.c.expires_at < now()).order_by(JOBS.c.expires_at)
+        )
         with self._database.read() as connection:
-            return list(connection.execute(query.limit(_BATCH)).scalars())
+            return {row.id: row.service for row in connection.execute(query.limit(_BATCH))}
 
     def _remove_orphans(self) -> None:
         """Remove folders without a job: uploads that broke off, and what lost attempts wrote too late."""

@@ -20,4 +20,4 @@ TAKEN_OVER: Final = Counter(
     "copyist_jobs_taken_over_total", "Jobs and webhooks taken from workers that were lost.", ["service"]
 )
 WEBHOOKS: Final = Counter("copyist_webhook_calls_total", "Calls of webhooks, by result.", ["result"])
-EXPIRED: Final = Counter("copyist_jobs_expired_total", "Jobs forgotten with their files.")
+EXPIRED: Final = Counter("copyist_jobs_expired_total", "Jobs forgotten with their files.", ["service"])
