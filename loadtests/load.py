@@ -153,6 +153,8 @@ def _test(args: argparse.Namespace, mode: Mode, stand: Stand) -> int:
         seed=args.seed,
         start=0.0,
     )
+    busy = os.getloadavg()[0]
+    _say(f"{os.cpu_count()} cores, load average {busy:.1f}")
     capacity = None
     if args.rate is None:
         capacity = _capacity(load)
@@ -167,6 +169,7 @@ def _test(args: argparse.Namespace, mode: Mode, stand: Stand) -> int:
         "seconds": load.seconds,
         "seed": load.seed,
         "cores": os.cpu_count(),
+        "load_average_before": busy,
         "mix": {kind.name: share for kind, share in load.mix.items()},
     }
     report = Report(settings, seconds, load.records, footprints.by_program(), footprints.samples)
