@@ -105,7 +105,7 @@ check-chart: .venv/test.stamp triton ## Lint, render and pack the Helm chart; ho
 	@$(BIN)/python -m charts.document --check
 	@$(BIN)/python -m pytest tests/charts
 
-chart-readme: .venv/test.stamp ## Write the chart's README, and the descriptions in its schema, out of values.yaml
+chart-readme: .venv/test.stamp ## Write the chart's README and descriptions out of values.yaml; copy monitoring/'s files into it
 	@$(BIN)/python -m charts.document
 
 .PHONY: fuzz

@@ -1,4 +1,7 @@
-"""`make chart-readme`: the chart's README and the descriptions in its schema, out of comments in values.yaml.
+"""`make chart-readme`: what of the chart is made of other files.
+
+These are its README and the descriptions in its schema, out of comments in values.yaml, and its copies of the
+rules and dashboards of monitoring/.
 
 A comment that begins with `--` describes the value below it. It becomes the value's line in the README, and
 the `description` in values.schema.json, which editors show. Of what kind a value must be is written in the
@@ -18,6 +21,7 @@ from typing import Any, Final
 import yaml
 
 CHART: Final = Path(__file__).parent / "copyist"
+MONITORING: Final = Path(__file__).parents[1] / "monitoring"
 _KEY: Final = re.compile(r"^(?P<indent> *)(?P<key>[A-Za-z][\w-]*):")
 
 
@@ -37,21 +41,37 @@ class Value:
 
 
 def main() -> int:
-    """Write both files anew; with `--check`, only say whether they are as they should be."""
-    document = schema(CHART)
-    made = {
-        CHART / "README.md": readme(CHART, document),
-        CHART / "values.schema.json": json.dumps(document, indent=2, ensure_ascii=False) + "\n",
-    }
-    stale = [path for path, text in made.items() if not path.exists() or path.read_text() != text]
+    """Write the files anew; with `--check`, only say whether they are as they should be."""
+    wanted = made(CHART)
+    present = {*CHART.glob("files/rules/*"), *CHART.glob("files/dashboards/*")}
+    stale = [path for path, text in wanted.items() if not path.exists() or path.read_text() != text]
+    left_over = sorted(present - wanted.keys())
     if "--check" in sys.argv[1:]:
-        for path in stale:
-            print(f"{path} is not what values.yaml says: make chart-readme", file=sys.stderr)
-        return int(bool(stale))
+        for path in [*stale, *left_over]:
+            print(f"{path} is not as its source says: make chart-readme", file=sys.stderr)
+        return int(bool(stale or left_over))
     for path in stale:
-        path.write_text(made[path])
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(wanted[path])
         print(f"wrote {path}")
+    for path in left_over:
+        path.unlink()
+        print(f"removed {path}")
     return 0
+
+
+def made(chart: Path) -> dict[Path, str]:
+    """Every file of the chart that is made of others, as it should be."""
+    document = schema(chart)
+    copies = {
+        chart / "files" / kind / path.name: path.read_text()
+        for kind, pattern in (("rules", "*.yaml"), ("dashboards", "*.json"))
+        for path in sorted((MONITORING / kind).glob(pattern))
+    }
+    return copies | {
+        chart / "README.md": readme(chart, document),
+        chart / "values.schema.json": json.dumps(document, indent=2, ensure_ascii=False) + "\n",
+    }
 
 
 def described(values_file: str) -> dict[tuple[str, ...], str]:

@@ -27,7 +27,11 @@ _MONITORED: Final[Values] = {"monitoring": {"enabled": True}}
 
 
 def _file(name: str) -> Values:
-    values: Values = yaml.safe_load((CHART / name).read_text())
+    return _read(CHART / name)
+
+
+def _read(path: Path) -> Values:
+    values: Values = yaml.safe_load(path.read_text())
     return values
 
 
@@ -48,6 +52,10 @@ VALUES_FILES: Final = {
     "dev-cpu": merged(_file("values-dev.yaml"), _file("values-cpu.yaml")),
     "eks": _file("values-eks.yaml"),
     "eks-cpu": merged(_file("values-eks.yaml"), _file("values-cpu.yaml")),
+    **{
+        f"eks-{path.parent.name}": merged(_file("values-eks.yaml"), _read(path))
+        for path in sorted((CHART.parents[1] / "k8s" / "overlays").glob("*/copyist.yaml"))
+    },
 }
 
 #: One switch after another, and those that go together.

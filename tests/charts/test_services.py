@@ -140,6 +140,19 @@ def test_routes_of_the_gateway_lead_to_the_services() -> None:
             assert backend["port"] in {port["port"] for port in service["spec"]["ports"]}
 
 
+def test_rules_and_dashboards_of_the_project_are_installed() -> None:
+    monitoring = CHART.parents[1] / "monitoring"
+    rules = {each["metadata"]["name"]: each["spec"] for each in of_kind(case("eks"), "PrometheusRule")}
+    assert rules == {
+        f"copyist-rules-{path.stem}": yaml.safe_load(path.read_text())
+        for path in (monitoring / "rules").glob("*.yaml")
+    }
+    installed = {each["metadata"]["name"] for each in of_kind(case("eks"), "ConfigMap")}
+    assert installed >= {
+        f"copyist-dashboard-{path.stem}" for path in (monitoring / "dashboards").glob("*.json")
+    }
+
+
 def test_rules_and_dashboards_laid_into_the_chart_are_installed(tmp_path: Path) -> None:
     chart = tmp_path / "copyist"
     shutil.copytree(CHART, chart)

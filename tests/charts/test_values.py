@@ -158,10 +158,12 @@ def test_the_chart_installs_what_the_project_is() -> None:
     assert helm.Chart.load(CHART).metadata["appVersion"] == project["version"]
 
 
-def test_readme_and_descriptions_are_those_of_the_values_file() -> None:
-    schema = document.schema(CHART)
-    assert json.loads((CHART / "values.schema.json").read_text()) == schema
-    assert (CHART / "README.md").read_text() == document.readme(CHART, schema)
+def test_what_is_made_of_other_files_is_as_they_say() -> None:
+    wanted = document.made(CHART)
+    assert {path.name for path in wanted} >= {"README.md", "values.schema.json", "serving.yaml"}
+    assert {path: path.read_text() for path in wanted} == wanted
+    present = {*CHART.glob("files/rules/*"), *CHART.glob("files/dashboards/*")}
+    assert present <= wanted.keys()
 
 
 def test_every_value_is_described_and_no_other_is_taken() -> None:
