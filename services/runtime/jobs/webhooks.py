@@ -15,7 +15,7 @@ import random
 import ssl
 import threading
 import time
-from typing import Any, Final
+from typing import Final
 
 import httpcore
 
@@ -26,9 +26,10 @@ from services.runtime.jobs.job import Job
 from services.runtime.jobs.patience import patiently
 from services.runtime.jobs.queue import JobQueue
 from services.runtime.jobs.store import JobStore
+from services.runtime.jobs.wire import job_json
 from services.runtime.settings import Settings
 
-__all__ = ["SIGNATURE_HEADER", "Webhooks", "check_webhook_url", "retry_delay_s", "signature", "summary"]
+__all__ = ["SIGNATURE_HEADER", "Webhooks", "check_webhook_url", "retry_delay_s", "signature"]
 
 _log = logging.getLogger("copyist.jobs")
 
@@ -40,34 +41,6 @@ _DELAY_GROWTH: Final = 4.3
 _CALL_LIMIT_S: Final = 20.0
 _TIMEOUTS_S: Final = {"connect": 5.0, "read": 10.0, "write": 5.0, "pool": 5.0}
 _GONE: Final = 410
-
-
-def summary(job: Job) -> dict[str, Any]:
-    """What a webhook is told of a job."""
-
-    def moment(time: Any) -> str | None:
-        return None if time is None else time.isoformat()
-
-    return {
-        "id": job.id,
-        "service": job.submission.service,
-        "state": job.state.value,
-        "created_at": moment(job.created_at),
-        "started_at": moment(job.started_at),
-        "finished_at": moment(job.finished_at),
-        "expires_at": moment(job.expires_at),
-        "files": [
-            {
-                "name": file.name,
-                "format": file.format,
-                "media_type": file.media_type,
-                "size": file.size,
-                "sha256": file.sha256,
-            }
-            for file in job.files
-        ],
-        "problem": job.problem,
-    }
 
 
 def signature(secret: str, timestamp: int, body: bytes) -> str:
@@ -157,7 +130,7 @@ class Webhooks:
 
     async def _post(self, job: Job) -> int:
         url = parsed(job.submission.webhook_url)
-        body = json.dumps(summary(job)).encode()
+        body = json.dumps(job_json(job)).encode()
         headers = [
             (b"Host", _host(url)),
             (b"Content-Type", b"application/json"),

@@ -128,6 +128,7 @@ def test_ends_are_told_of_signed_and_told_again_until_they_are_heard(small_fleet
             "media_type": "text/plain",
             "size": file.size,
             "sha256": file.sha256,
+            "href": f"/v1/jobs/{done.id}/files/piece-done.txt",
         }
     ]
     assert told["problem"] is None
