@@ -1,4 +1,4 @@
-"""The audio service as operators run it who want to see everything: JSON logs, and traces down to Triton."""
+"""The audio service and its worker as operators run them who want to see all: JSON logs, traces to Triton."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from tests.runtime.collector import Collector
 
 @dataclass(frozen=True)
 class Observed:
-    """A running audio service, the collector that it and its Triton send their traces to, and its log."""
+    """A running audio service and its worker, and the collector that they and Triton send traces to."""
 
     stack: LocalStack
     collector: Collector
 
-    def lines(self) -> list[dict[str, Any]]:
-        """The service's log so far, a dictionary for each line."""
+    def lines(self, program: str = "amt") -> list[dict[str, Any]]:
+        """A program's log so far, a dictionary for each line."""
         state = self.stack.state()
         assert state is not None
-        return [json.loads(line) for line in Path(state.programs["amt"].log).read_text().splitlines()]
+        return [json.loads(line) for line in Path(state.programs[program].log).read_text().splitlines()]
 
     def line_of(self, request_id: str) -> dict[str, Any]:
         """The line that tells how a request ended."""
@@ -53,7 +53,8 @@ def observed(folder: Path) -> Iterator[Observed]:
             "COPYIST_LOG_FORMAT": "json",
             "COPYIST_OTLP_ENDPOINT": collector.grpc_url,
         }
-        with patch.dict(os.environ, variables), LocalStack(replace(options, programs=("amt",))) as stack:
+        programs = replace(options, programs=("amt", "amt-worker"))
+        with patch.dict(os.environ, variables), LocalStack(programs) as stack:
             yield Observed(stack, collector)
 
 

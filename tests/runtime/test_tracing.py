@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import secrets
 import socket
@@ -89,6 +90,39 @@ def test_a_recording_is_traced_from_its_caller_down_to_triton(observed: Observed
     assert {span.service for span in spans.values()} == {"copyist-amt", "triton"}
     assert "private" not in repr(spans)
     assert observed.line_of("traced-1")["trace_id"] == trace
+
+
+@pytest.mark.stack
+def test_a_job_is_traced_from_its_submission_through_its_worker_down_to_triton(observed: Observed) -> None:
+    trace, caller, traceparent = _context()
+    with httpx.Client(base_url=observed.stack.http_url, timeout=60) as http:
+        submitted = http.post(
+            "/v1/jobs",
+            files={"file": ("private name.wav", RECORDING)},
+            data={"formats": "midi"},
+            headers={"traceparent": traceparent, "X-Request-Id": "traced-job"},
+        )
+        assert submitted.status_code == 202, submitted.text
+    wanted = {
+        "POST /v1/jobs": caller,
+        "job": "POST /v1/jobs",
+        "transcribing": "job",
+        "model": "transcribing",
+        "infer piano": "model",
+        "InferRequest": "infer piano",
+        "engraving": "job",
+    }
+    spans = observed.collector.wait_for(
+        lambda all_: found if wanted.keys() <= (found := _by_name(all_, trace)).keys() else None, limit_s=60
+    )
+    for name, parent in wanted.items():
+        assert spans[name].parent == (spans[parent].id if parent in spans else parent), name
+    assert spans["job"].service == "copyist-amt-worker"
+    assert "private" not in repr(spans)
+    told = [line for line in observed.lines("amt-worker") if line.get("job") == submitted.json()["id"]]
+    assert {line["request_id"] for line in told} == {"traced-job"}
+    assert {line["trace_id"] for line in told} == {trace}
+    assert "private" not in json.dumps(observed.lines("amt-worker"))
 
 
 @pytest.mark.stack
