@@ -36,3 +36,8 @@ def test_the_rules_of_config_maps_are_what_is_called_and_no_more(
         config_maps.change(config_maps.read("release"), {"manifest.json": "2"})
     assert {call.right for call in api.calls} == api.rights
     assert rights(*rules.CONFIG_MAP_READER) == api.rights - {("patch", "", "configmaps")}
+    # So a Role may be limited to the one name, lists and watches included.
+    assert {call.name or call.query["fieldSelector"] for call in api.calls} == {
+        "release",
+        "metadata.name=release",
+    }

@@ -81,7 +81,8 @@ def test_stacks_that_are_made_are_deleted_in_the_opposite_order() -> None:
     assert sorted(made) == sorted(deleted)
     assert deleted.index("$CLUSTER-data") < deleted.index("Karpenter-$CLUSTER")
     assert position("delete-stack --stack-name $CLUSTER-data") < position("eksctl delete cluster")
-    assert position("kubectl delete nodepools") < position("eksctl delete cluster")
+    assert position("kubectl delete nodepools") < position("kubectl delete ec2nodeclasses")
+    assert position("kubectl delete ec2nodeclasses") < position("eksctl delete cluster")
 
 
 def test_what_needs_something_comes_after_it() -> None:
