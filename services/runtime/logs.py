@@ -28,6 +28,8 @@ _LEVELS: Final = {
     "bentoml": logging.INFO,
     "circus": logging.WARNING,
     "dbos": logging.WARNING,
+    # What is wrong with an upload is for its caller to hear, and no line of the log.
+    "PIL": logging.CRITICAL,
     "uvicorn": logging.WARNING,
     "uvicorn.access": logging.WARNING,
     "uvicorn.error": logging.WARNING,
@@ -77,7 +79,6 @@ def configure(settings: Settings, service: str) -> None:
         logger.handlers = [handler]
         logger.propagate = False
     logging.captureWarnings(True)
-    # What is wrong with an upload is for its caller to hear, and no line of the log.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     sys.excepthook = _uncaught
     threading.excepthook = lambda died: _uncaught(

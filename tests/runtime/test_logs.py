@@ -124,6 +124,23 @@ for name in ("bentoml.serve", "uvicorn.error", "dbos", "circus", "alembic", "cop
     logging.getLogger(name).warning("a warning")
     logging.getLogger(name).debug("no line")
 warnings.warn("an old function")
+# What an upload makes Pillow and libtiff say is no line.
+import io, numpy as np, tempfile
+from pathlib import Path
+from PIL import Image
+from services.omr import scans
+for damage in (40, 200, 400):
+    content = io.BytesIO()
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 2, (64, 64)) > 0)
+    picture.save(content, "TIFF", compression="group4")
+    with tempfile.NamedTemporaryFile() as file:
+        broken = bytearray(content.getvalue())
+        broken[damage:damage + 40] = bytes(range(100, 140))
+        Path(file.name).write_bytes(broken)
+        try:
+            scans.read(Path(file.name), 0, colour=False)
+        except Exception:
+            pass
 thread = threading.Thread(target=lambda: 1 / 0)
 thread.start()
 thread.join()
