@@ -20,8 +20,8 @@ Series = dict[str, str]
 AMT_1 = 'namespace="music",pod="copyist-amt-1",service="amt"'
 AMT_2 = 'namespace="music",pod="copyist-amt-2",service="amt"'
 OTHERS = 'namespace="elsewhere",pod="copyist-amt-1",service="amt"'
-TRITON_1 = 'namespace="music",job="copyist-triton-headless",pod="copyist-triton-1"'
-TRITON_2 = 'namespace="music",job="copyist-triton-headless",pod="copyist-triton-2"'
+TRITON_1 = 'namespace="music",job="copyist-triton",pod="copyist-triton-1"'
+TRITON_2 = 'namespace="music",job="copyist-triton",pod="copyist-triton-2"'
 #: A value that stays, read every 15 s; and one that grows by so much with each reading.
 STAYS, GROWS = "{}x40", "0+{}x40"
 

@@ -83,12 +83,16 @@ def test_prometheus_finds_the_metrics_of_every_pod(name: str) -> None:
         (endpoint,) = monitor["spec"]["endpoints"]
         assert endpoint["port"] in {port["name"] for port in service["spec"]["ports"]}
         assert endpoint["honorLabels"] is True
-        found.add(service["spec"]["selector"]["app.kubernetes.io/component"])
+        component = service["spec"]["selector"]["app.kubernetes.io/component"]
+        assert {"targetLabel": "job", "replacement": f"copyist-{component}"} in endpoint["relabelings"]
+        found.add(component)
     for monitor in of_kind(objects, "PodMonitor"):
         (template,) = selected(objects, monitor["spec"]["selector"]["matchLabels"])
         (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
         assert endpoint["port"] in ports(template)
-        found.add(template["metadata"]["labels"]["app.kubernetes.io/component"])
+        component = template["metadata"]["labels"]["app.kubernetes.io/component"]
+        assert {"targetLabel": "job", "replacement": f"copyist-{component}"} in endpoint["relabelings"]
+        found.add(component)
     assert found == {"amt", "omr", "amt-worker", "omr-worker", "triton"}
 
 

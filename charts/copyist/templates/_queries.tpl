@@ -14,20 +14,25 @@ sum(copyist_requests_in_flight{ {{- $mine }},route!~"/livez|/readyz|/metrics|/v1
 sum(max by (service, state) (copyist_jobs{namespace={{ .root.Release.Namespace | quote }},service=~{{ .service | quote }},pod=~{{ printf "%s-(amt|omr)-.+" (include "copyist.fullname" .root) | quote }},state!~"completed|failed|cancelled"}))
 {{- end -}}
 
+{{/* What selects the metrics of this release's Triton. */}}
+{{- define "copyist.ofTriton" -}}
+{{ printf "{namespace=%q,job=%q,pod=~%q}" .Release.Namespace "copyist-triton" (printf "%s-triton-.+" (include "copyist.fullname" .)) }}
+{{- end -}}
+
 {{/* Zero where Triton has no pods; nothing where it has pods that cannot be asked. */}}
 {{- define "copyist.noTriton" -}}
-sum(absent(up{namespace={{ .Release.Namespace | quote }},job={{ printf "%s-triton-headless" (include "copyist.fullname" .) | quote }}}) - 1)
+sum(absent(up{{ include "copyist.ofTriton" . }}) - 1)
 {{- end -}}
 
 {{- define "copyist.pendingQuery" -}}
-sum(nv_inference_pending_request_count{namespace={{ .Release.Namespace | quote }},job={{ printf "%s-triton-headless" (include "copyist.fullname" .) | quote }}}) or {{ include "copyist.noTriton" . }}
+sum(nv_inference_pending_request_count{{ include "copyist.ofTriton" . }}) or {{ include "copyist.noTriton" . }}
 {{- end -}}
 
 {{/* Milliseconds that a request waited in the queue, on average over all models and pods, times the number of pods: KEDA
      divides by that number, but the wait is the same however many share it. Without requests it is 0. */}}
 {{- define "copyist.queueTimeQuery" -}}
-{{- $mine := printf "namespace=%q,job=%q" .Release.Namespace (printf "%s-triton-headless" (include "copyist.fullname" .)) -}}
-sum(rate(nv_inference_queue_duration_us{ {{- $mine }}}[2m])) / clamp_min(sum(rate(nv_inference_request_success{ {{- $mine }}}[2m])), 0.001) / 1000 * count(up{ {{- $mine }}} == 1) or {{ include "copyist.noTriton" . }}
+{{- $mine := include "copyist.ofTriton" . -}}
+sum(rate(nv_inference_queue_duration_us{{ $mine }}[2m])) / clamp_min(sum(rate(nv_inference_request_success{{ $mine }}[2m])), 0.001) / 1000 * count(up{{ $mine }} == 1) or {{ include "copyist.noTriton" . }}
 {{- end -}}
 
 {{/* All that wants models: jobs, requests, and requests that were turned away in the last minutes as there were none. */}}
