@@ -182,7 +182,21 @@ SCENARIOS = (
         for window, minutes, share in (("1h", 80, 75), ("6h", 400, 32))
     ),
     Scenario("CopyistOverloaded", AMT, 30, answers(8, 2, 30, "429"), answers(19, 1, 30, "429")),
-    Scenario("CopyistModelNotReady", {"model": "piano"}, 30, ready((0, 0), (0, 0)), ready((0, 0), (1, 0))),
+    Scenario(
+        "CopyistModelNotReady",
+        {"model": "piano"},
+        30,
+        (*ready((0, 0), (0, 0)), *jobs(1, 0, 0)),
+        (*ready((0, 0), (1, 0)), *jobs(1, 0, 0)),
+    ),
+    # Nobody wants anything: the probes alone are told that it is away.
+    Scenario(
+        "CopyistModelNotReady",
+        {"model": "piano"},
+        30,
+        (*ready((0, 0)), *answers(0, 1, 60)),
+        (*ready((0, 0)), *answers(1, 0, 60), *jobs(0, 1, 0)),
+    ),
     Scenario(
         "CopyistVersionSkew",
         {"model": "piano", "version": "2"},
