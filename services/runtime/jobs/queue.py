@@ -75,15 +75,8 @@ class JobQueue:
             return self._client._sys_db.reenqueue_for_recovery(workflow_id, [worker_id], WEBHOOK_QUEUE)
 
     def alive(self, workflow_ids: list[str]) -> set[str]:
-        """Those of the workflows that wait or are taken."""
-        if not workflow_ids:
-            # DBOS would take it for no condition.
-            return set()
-        with translated():
-            found = self._client.list_workflows(
-                workflow_ids=workflow_ids, status=list(ALIVE), load_input=False, load_output=False
-            )
-        return {status.workflow_id for status in found}
+        """Tell which of the workflows wait or are taken."""
+        return self._in_states(workflow_ids, ALIVE)
 
     def ended_before(self, moment: str, limit: int) -> list[str]:
         """Workflows that ended before a moment (RFC 3339), oldest first."""
@@ -94,13 +87,28 @@ class JobQueue:
         return [status.workflow_id for status in found]
 
     def forget(self, workflow_ids: list[str]) -> None:
-        """Remove everything that DBOS knows of workflows; absent ones do no harm."""
+        """Remove everything that DBOS knows of workflows; absent ones do no harm.
+
+        One that a worker has in hand stays, as DBOS is about to record its end; `ended_before` finds it in its
+        time.
+        """
+        in_hand = self._in_states(workflow_ids, (TAKEN,))
         with translated():
-            self._client.delete_workflows(workflow_ids)
+            self._client.delete_workflows([found for found in workflow_ids if found not in in_hand])
 
     def close(self) -> None:
         """Let go of what the client holds."""
         self._client.destroy()
+
+    def _in_states(self, workflow_ids: list[str], states: tuple[str, ...]) -> set[str]:
+        if not workflow_ids:
+            # DBOS would take it for no condition.
+            return set()
+        with translated():
+            found = self._client.list_workflows(
+                workflow_ids=workflow_ids, status=list(states), load_input=False, load_output=False
+            )
+        return {status.workflow_id for status in found}
 
 
 def webhook_id(job_id: str, attempt: int) -> str:

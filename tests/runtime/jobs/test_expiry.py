@@ -112,6 +112,7 @@ def test_workers_sweep(small_fleet: MakeFleet, tmp_path: Path) -> None:
     fleet.check_result(job)
     submission = replace(job.submission, id="f" * 32)
     assert fleet.store.submit(submission) == (job, False)
+    wait_until(lambda: not JobQueue(fleet.database).taken("amt"), "DBOS has recorded the job's end")
     change(fleet.database, job, expires_at=now())
 
     wait_until(lambda: fleet.store.many([job.id]) == {}, "the job is forgotten")

@@ -12,6 +12,7 @@ from services.runtime.jobs.job import JobState
 from tests.databases import PostgresServer, wait_until
 from tests.runtime.jobs.conftest import MakeFleet
 from tests.runtime.jobs.fleet import STAGES
+from tests.runtime.jobs.proxy import way_to
 
 JOBS = 50
 pytestmark = pytest.mark.slow
@@ -157,6 +158,27 @@ def test_jobs_outlive_the_loss_of_the_database(
     assert all(process.poll() is None for process in fleet.workers.values())
     assert {job.attempts for job in ended} == {1}
     fleet.check_result(fleet.wait_finished([fleet.submit("meanwhile")])[0])
+
+
+def test_a_worker_that_alone_lost_the_database_loses_its_job_and_comes_back(
+    large_fleet: MakeFleet, postgres_server: PostgresServer
+) -> None:
+    fleet = large_fleet()
+    with way_to(postgres_server.port) as way:
+        cut_off = fleet.settings.database_url.replace(f":{postgres_server.port}/", f":{way.port}/")
+        fleet.start("cut-off", COPYIST_DATABASE_URL=cut_off)
+        job = fleet.submit("1", stage_s="6")
+        fleet.busy("separating")
+        way.cut()
+        fleet.start("other")
+        fleet.wait(job, lambda now: now.attempts == 2)
+        way.mend()
+        (ended,) = fleet.wait_finished([job])
+
+        fleet.check_result(ended)
+        assert ended.attempts == 2
+        fleet.kill("other")
+        fleet.check_result(fleet.wait_finished([fleet.submit("2")], 90)[0])
 
 
 def test_a_second_process_of_the_same_name_takes_the_first_ones_place(small_fleet: MakeFleet) -> None:
