@@ -1,4 +1,4 @@
-"""The chart's own commands, with its environment, as its user, with nothing to write to but what it mounts.
+"""The chart's own commands, with its environment, and with nothing to write to but what it mounts.
 
 What containers do on a node is done here with the same means of the kernel: a mount namespace, another user,
 no capabilities. Triton is the real one of the tests' stack.
@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -40,8 +41,9 @@ from tests.charts.rendering import (
 
 #: Commands that the chart starts only where values ask for what their release brings.
 TO_COME: Final = {"sync", "retrain"}
-DATA: Final = "/mnt"  # a folder that every Linux has, to mount the data volume at
+DATA: Final = "/srv"  # a folder that every Linux has, to mount the data volume at
 USER: Final = 10001
+_LAST: Final = ("--clear-groups", "--no-new-privs", "--bounding-set=-all", "--")
 #: Makes everything read-only but /tmp, the data and what is no disk; then becomes the user and the command.
 _CONTAINED: Final = f"""
 mount --bind "$OWN_DATA" {DATA}
@@ -52,7 +54,7 @@ while read -r _ point kind _; do
   mount -o remount,ro,bind "$point"
 done < /proc/mounts
 cd /
-exec setpriv --reuid {USER} --regid {USER} --clear-groups --no-new-privs --bounding-set=-all -- "$@"
+exec setpriv --reuid "$OWN_USER" --regid "$OWN_USER" {" ".join(_LAST)} "$@"
 """
 
 
@@ -111,11 +113,18 @@ def contained(container: Object, objects: list[Object], folder: Path, name: str)
                 *(f"{variable}={value}" for variable, value in inside.items()),
                 *command,
             ],
-            env={**os.environ, "OWN_DATA": str(data), "OWN_TMP": str(own_tmp)},
+            env={**os.environ, "OWN_DATA": str(data), "OWN_TMP": str(own_tmp), "OWN_USER": str(user())},
             stdout=output,
             stderr=subprocess.STDOUT,
         )
     return Container(process, log)
+
+
+@cache
+def user() -> int:
+    """The chart's user; root without its capabilities where Python lies in root's own folder."""
+    tried = ["setpriv", "--reuid", str(USER), "--regid", str(USER), *_LAST, "env", sys.executable, "-c", ""]
+    return 0 if subprocess.run(tried, capture_output=True, check=False).returncode else USER
 
 
 def eventually(true: Callable[[], bool], running: Container, limit_s: float) -> None:
