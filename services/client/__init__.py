@@ -24,13 +24,19 @@ from services.client.results import (
 from services.client.retry import RetryPolicy
 from services.errors import (
     CopyistError,
+    DatabaseUnavailableError,
+    ForbiddenError,
     InputError,
     ModelError,
     ModelUnavailableError,
     OverloadedError,
+    RateLimitedError,
+    StorageUnavailableError,
     TooLargeError,
+    UnauthenticatedError,
     UnknownOptionError,
     UnreadableMediaError,
+    UploadTooSlowError,
 )
 from services.music.notes import Note
 
@@ -40,6 +46,8 @@ __all__ = [
     "BadAnswerError",
     "Copyist",
     "CopyistError",
+    "DatabaseUnavailableError",
+    "ForbiddenError",
     "InputError",
     "Job",
     "JobCancelledError",
@@ -54,14 +62,18 @@ __all__ = [
     "Note",
     "OverloadedError",
     "Progress",
+    "RateLimitedError",
     "Readiness",
     "RetryPolicy",
     "ScoreFile",
     "Service",
+    "StorageUnavailableError",
     "Tempo",
     "TooLargeError",
     "Transcription",
+    "UnauthenticatedError",
     "UnknownOptionError",
     "UnreachableError",
     "UnreadableMediaError",
+    "UploadTooSlowError",
 ]
