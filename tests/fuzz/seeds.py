@@ -137,7 +137,7 @@ def _bmps() -> list[bytes]:
 def _pdfs() -> list[bytes]:
     notes = tuple(Note(index / 4, index / 4 + 0.25, 60 + index, 64) for index in range(6))
     drawn = _smaller(export(notes, notate(notes, NotationOptions()), (Format.PDF,))[Format.PDF])
-    scanned = _picture("PDF", _staff(), resolution=60)
+    scanned = _picture("PDF", _staff(), resolution=150)
     both = io.BytesIO()
     with pypdfium2.PdfDocument.new() as document:
         for part in (scanned, scanned):
