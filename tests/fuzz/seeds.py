@@ -1,8 +1,9 @@
-"""Small whole files of every format that the services accept: what mutants are made of."""
+"""Small whole files of every format that the services accept, always the same: what mutants are made of."""
 
 from __future__ import annotations
 
 import io
+import re
 import tempfile
 from collections.abc import Callable
 from functools import cache
@@ -18,6 +19,7 @@ from services.music.export import Format, export
 from services.music.notate import NotationOptions, notate
 from services.music.notes import Note
 from services.triton.environment import REPOSITORY_ROOT
+from tests.fuzz.structure import with_serial_number
 from tests.recordings import with_soundfile
 
 SAMPLES = REPOSITORY_ROOT / "services" / "client" / "samples"
@@ -57,9 +59,9 @@ def _recording() -> NDArray[np.float32]:
 
 def _encoded(container: str, codec: str, layout: str, rate_hz: int) -> bytes:
     if codec == "vorbis":
-        return with_soundfile(_recording(), rate_hz, "OGG", "VORBIS")
+        return with_serial_number(with_soundfile(_recording(), rate_hz, "OGG", "VORBIS"), rate_hz)
     with tempfile.NamedTemporaryFile() as file:
-        with av.open(file.name, "w", format=container) as output:
+        with av.open(file.name, "w", format=container, options={"fflags": "+bitexact"}) as output:
             stream = output.add_stream(codec, rate=rate_hz, layout=layout)
             frame = av.AudioFrame.from_ndarray(_recording()[np.newaxis], format="flt", layout="mono")
             frame.sample_rate = 16_000
@@ -72,7 +74,8 @@ def _encoded(container: str, codec: str, layout: str, rate_hz: int) -> bytes:
             for part in (*resampler.resample(frame), *resampler.resample(None)):
                 output.mux(stream.encode(part))
             output.mux(stream.encode(None))
-        return Path(file.name).read_bytes()
+        content = Path(file.name).read_bytes()
+        return with_serial_number(content, len(content)) if container == "ogg" else content
 
 
 @cache
@@ -137,14 +140,15 @@ def _bmps() -> list[bytes]:
 def _pdfs() -> list[bytes]:
     notes = tuple(Note(index / 4, index / 4 + 0.25, 60 + index, 64) for index in range(6))
     drawn = _smaller(export(notes, notate(notes, NotationOptions()), (Format.PDF,))[Format.PDF])
-    scanned = _picture("PDF", _staff(), resolution=150)
+    undated = {"creationDate": None, "modDate": None}
+    scanned = _picture("PDF", _staff(), resolution=150, **undated)
     both = io.BytesIO()
     with pypdfium2.PdfDocument.new() as document:
         for part in (scanned, scanned):
             with pypdfium2.PdfDocument(part) as source:
                 document.import_pages(source)
         document.save(both)
-    return [scanned, both.getvalue(), drawn]
+    return [scanned, _unnamed(both.getvalue()), drawn]
 
 
 def _smaller(pdf: bytes) -> bytes:
@@ -153,7 +157,13 @@ def _smaller(pdf: bytes) -> bytes:
     with pypdfium2.PdfDocument(pdf) as document:
         document[0].set_mediabox(20, 740, 220, 820)
         document.save(file)
-    return file.getvalue()
+    return _unnamed(file.getvalue())
+
+
+def _unnamed(pdf: bytes) -> bytes:
+    """Blank the number that PDFium invents for every file, and the date."""
+    pdf = re.sub(rb"D:\d{14}", b"D:20000101000000", pdf)
+    return re.sub(rb"/ID\s*\[.*?\]", lambda match: b"/ID[]".ljust(len(match[0])), pdf, flags=re.DOTALL)
 
 
 _PAGES: dict[str, Callable[[], list[bytes]]] = {

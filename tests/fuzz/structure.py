@@ -153,6 +153,11 @@ def _join_ogg(parts: list[bytes]) -> bytes:
     )
 
 
+def with_serial_number(content: bytes, number: int) -> bytes:
+    """Give all pages of an Ogg file one serial number."""
+    return _join_ogg([page[:14] + number.to_bytes(4, "little") + page[18:] for page in _ogg(content)])
+
+
 def _ogg_table() -> list[int]:
     table = []
     for byte in range(256):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import subprocess
+import sys
 import zlib
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +16,7 @@ from services.amt.decode import decode
 from services.errors import CopyistError
 from services.omr.steps import made_ready
 from services.omr.uploads import PageLimits, find_pages, read_page
+from services.triton.environment import REPOSITORY_ROOT
 from tests.fuzz.mutants import mutant
 from tests.fuzz.seeds import AUDIO_FORMATS, FORMATS, seeds
 from tests.fuzz.structure import joined, ogg_checksum, parts_of, png_chunk
@@ -34,6 +38,18 @@ def test_the_same_seed_gives_the_same_mutants_and_another_gives_others(kind: str
     assert mutants == [mutant(kind, number, seed=1) for number in range(50)]
     assert mutants != [mutant(kind, number, seed=2) for number in range(50)]
     assert len({each.content for each in mutants} - set(seeds(kind))) > 40
+
+
+def test_another_process_makes_the_same_files() -> None:
+    script = (
+        "import hashlib\nfrom tests.fuzz.seeds import FORMATS, seeds\n"
+        "print(*(hashlib.sha256(whole).hexdigest() for kind in FORMATS for whole in seeds(kind)))"
+    )
+    other = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=REPOSITORY_ROOT
+    )
+    own = [hashlib.sha256(whole).hexdigest() for kind in FORMATS for whole in seeds(kind)]
+    assert other.stdout.split() == own
 
 
 def test_a_changed_piece_has_the_right_checksum() -> None:
