@@ -84,7 +84,7 @@ class ServingProcess(Generic[B]):
         self.warming = asyncio.create_task(backend.warm_up())
         self.api.desk = desk = JobDesk(self.api.jobs.service, self.settings)
         desk.start()
-        when_told_to_stop(desk.stop_watching)
+        when_told_to_stop(desk.end_streams)
         self.api.backend = backend
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]

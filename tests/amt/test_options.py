@@ -39,3 +39,18 @@ def test_what_does_not_exist_is_named_with_what_does(name: str, text: str) -> No
         Options.parse({name: text})
     assert (text if name != "format" else name) in caught.value.detail
     assert caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        {},
+        {"formats": "pdf, MIDI", "tempo": "96.50", "quantise": "1/8T"},
+        {"instrument": " Piano ", "tempo": "1e2"},
+    ],
+)
+def test_options_written_down_are_read_as_they_were(texts: dict[str, str]) -> None:
+    options = Options.parse(texts)
+    assert Options.parse(options.texts()) == options
+    assert Options.parse(options.texts()).texts() == options.texts()
+    assert all(options.texts().values())

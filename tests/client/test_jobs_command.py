@@ -142,7 +142,7 @@ def test_ctrl_c_ends_the_waiting_and_says_how_to_go_on(
         preexec_fn=heed_interrupts,  # noqa: PLW1509
     )
     with process:
-        _until(lambda: bool(served.desk.watches.watched()))
+        _until(lambda: bool(served.desk.followers.followed()))
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=30)
     assert process.returncode == 130

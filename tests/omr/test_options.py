@@ -38,3 +38,13 @@ def test_what_does_not_exist_is_refused_by_name(texts: dict[str, str], words: st
 def test_every_format_has_a_suffix_and_a_media_type() -> None:
     assert set(FILE_SUFFIX) == set(MEDIA_TYPE) == set(PageFormat)
     assert len(set(FILE_SUFFIX.values())) == len(PageFormat)
+
+
+@pytest.mark.parametrize(
+    "texts", [{}, {"formats": "overlay, MIDI", "colour_by": "STAFF", "explain": "true"}, {"explain": "0"}]
+)
+def test_options_written_down_are_read_as_they_were(texts: dict[str, str]) -> None:
+    options = Options.parse(texts)
+    assert Options.parse(options.texts()) == options
+    assert Options.parse(options.texts()).texts() == options.texts()
+    assert all(options.texts().values())

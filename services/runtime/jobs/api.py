@@ -58,8 +58,9 @@ class JobApi:
     async def submit(self, request: Request) -> Response:
         """Take in a job; one that the owner has already is given again."""
         desk = self.desk()
-        work = take_in(request, self.kind, desk)
-        job, created = await in_time(work, desk.settings.request_timeout_s, self.kind.smaller)
+        with desk.intake():
+            work = take_in(request, self.kind, desk)
+            job, created = await in_time(work, desk.settings.request_timeout_s, self.kind.smaller)
         return _told(job, 202 if created else 200)
 
     async def list(self, request: Request) -> Response:
@@ -99,7 +100,7 @@ class JobApi:
             return Response(status_code=204, headers=headers)
         if request.method == "HEAD":
             return Response(headers=headers, media_type=events.MEDIA_TYPE)
-        return StreamedResponse(events.stream(desk.watches, job, seen), 200, headers, events.MEDIA_TYPE)
+        return StreamedResponse(events.stream(desk.followers, job, seen), 200, headers, events.MEDIA_TYPE)
 
     async def file(self, request: Request) -> Response:
         """Give one of a job's files, or a part of it."""

@@ -7,20 +7,20 @@ import hashlib
 import logging
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import BinaryIO, Final, TypeVar
 from uuid import uuid4
 
-from services.errors import CopyistError, DatabaseUnavailableError, InputError
+from services.errors import CopyistError, DatabaseUnavailableError, InputError, OverloadedError
 from services.runtime.database import Database, connect
 from services.runtime.files import FileStore, file_path, input_path, job_folder
 from services.runtime.jobs import gauges
+from services.runtime.jobs.followers import Followers
 from services.runtime.jobs.job import Job, JobFile, JobInput, JobState, Submission
 from services.runtime.jobs.store import JobPage, JobStore
-from services.runtime.jobs.watching import Watches
 from services.runtime.migrations import SchemaError, prepare
 from services.runtime.problems import NotFoundError
 from services.runtime.settings import Settings
@@ -34,6 +34,8 @@ log = logging.getLogger("copyist.jobs")
 WATCH_S: Final = 0.5
 #: Seconds between two counts of all jobs.
 COUNT_S: Final = 5.0
+#: Submissions taken in at once by one process; each may hold 1 MB of memory, and its upload on disk.
+_INTAKES: Final = 64
 #: Threads that speak with the database, and that move files; more calls wait for them.
 _DATABASE_THREADS: Final = 4
 _FILE_THREADS: Final = 8
@@ -87,25 +89,26 @@ class JobDesk:
     def __init__(self, service: str, settings: Settings) -> None:
         self.service = service
         self.settings = settings
-        self.watches = Watches(settings.max_event_streams)
+        self.followers = Followers(settings.max_event_streams)
         self._files = FileStore(settings.files_url)
         self._for_database = ThreadPoolExecutor(_DATABASE_THREADS, "jobs-database")
         self._for_files = ThreadPoolExecutor(_FILE_THREADS, "jobs-files")
         self._connecting = threading.Lock()
         self._connected: tuple[Database, JobStore] | None = None
         self._looking: asyncio.Task[None] | None = None
+        self._intakes = 0
 
     def start(self) -> None:
         """Begin to look at jobs now and then, for those who watch them and for Prometheus."""
-        self._looking = asyncio.create_task(self._look())
+        self._looking = asyncio.create_task(self._look_on())
 
-    def stop_watching(self) -> None:
+    def end_streams(self) -> None:
         """End all event streams: the service is about to stop, and will wait for them."""
-        self.watches.stop()
+        self.followers.stop()
 
     async def close(self) -> None:
         """Let go of everything."""
-        self.stop_watching()
+        self.end_streams()
         if self._looking is not None:
             self._looking.cancel()
             with suppress(asyncio.CancelledError):
@@ -119,6 +122,25 @@ class JobDesk:
             database, store = self._connected
             store.close()
             database.close()
+
+    @contextmanager
+    def intake(self) -> Iterator[None]:
+        """Hold a place for one who submits, from before the upload is read until it is stored.
+
+        Raises:
+            OverloadedError: as many are at it as may be.
+        """
+        if self._intakes >= _INTAKES:
+            raise OverloadedError(
+                f"{_INTAKES} submissions are being taken in, as many as this process takes at once.",
+                remedy="Try again in a moment.",
+                retry_after_s=1,
+            )
+        self._intakes += 1
+        try:
+            yield
+        finally:
+            self._intakes -= 1
 
     async def submit(self, order: Order) -> tuple[Job, bool]:
         """Take in a job, its files first; a job of the same key or content is given instead.
@@ -235,23 +257,23 @@ class JobDesk:
                     raise
             return self._connected[1]
 
-    async def _look(self) -> None:
+    async def _look_on(self) -> None:
+        """Look at the jobs for as long as the service runs; what goes wrong is told once, and tried again."""
+        failing = False
         counted_at = -COUNT_S
-        answering = True
         while True:
             try:
                 if time.monotonic() - counted_at >= COUNT_S:
                     counted_at = time.monotonic()
                     gauges.tell(self.service, await self._ask(lambda store: store.counts(self.service)))
-                if watched := self.watches.watched():
-                    self.watches.tell(watched, await self._ask(lambda store: store.many(watched)))
-                answering = True
-            except CopyistError as error:
-                if answering:
-                    log.warning("jobs cannot be looked at: %s", error)
-                answering = False
-            except Exception:
-                log.exception("jobs cannot be looked at")
+                if followed := self.followers.followed():
+                    self.followers.tell(followed, await self._ask(lambda store: store.many(followed)))
+                failing = False
+            except Exception as error:
+                if not failing:
+                    known = isinstance(error, CopyistError)
+                    log.warning("jobs cannot be looked at: %s", error, exc_info=not known)
+                failing = True
             await asyncio.sleep(WATCH_S)
 
 

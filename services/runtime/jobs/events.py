@@ -6,8 +6,8 @@ import json
 from collections.abc import AsyncGenerator
 from typing import Final
 
+from services.runtime.jobs.followers import Followers
 from services.runtime.jobs.job import Job
-from services.runtime.jobs.watching import Watches
 from services.runtime.jobs.wire import job_json
 
 MEDIA_TYPE: Final = "text/event-stream"
@@ -31,22 +31,22 @@ def event(job: Job) -> bytes:
     return f"id: {job.version}\nevent: {kind}\ndata: {data}\n\n".encode()
 
 
-async def stream(watches: Watches, job: Job, seen: int) -> AsyncGenerator[bytes, None]:
+async def stream(followers: Followers, job: Job, seen: int) -> AsyncGenerator[bytes, None]:
     """Write the events of a job until it is finished or forgotten, or the service stops.
 
     Args:
-        watches: where news of it comes in.
+        followers: where news of it comes in.
         job: as it is now.
         seen: the version that the watcher has seen; of an older job, or another database, it says nothing.
     """
-    with watches.watching(job) as watch:
+    with followers.following(job) as follower:
         yield _RETRY
         seen = seen if seen <= job.version else 0
         while True:
-            if watch.job.version > seen:
-                seen = watch.job.version
-                yield event(watch.job)
-            if watch.job.state.finished or watch.ended:
+            if follower.job.version > seen:
+                seen = follower.job.version
+                yield event(follower.job)
+            if follower.job.state.finished or follower.ended:
                 return
-            if not await watch.wait(KEEP_ALIVE_S):
+            if not await follower.wait(KEEP_ALIVE_S):
                 yield _KEEP_ALIVE

@@ -132,7 +132,7 @@ def serving(settings: Settings, port: int = 0) -> Iterator[Served]:
             yield Served(f"http://127.0.0.1:{port}", settings, api.desk, loops[0])
         finally:
             if loops and api.desk is not None:  # as a service does once it is told to stop
-                loops[0].call_soon_threadsafe(api.desk.stop_watching)
+                loops[0].call_soon_threadsafe(api.desk.end_streams)
             server.should_exit = True
             thread.join(15)
             assert not thread.is_alive(), "the server hangs"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -195,6 +196,18 @@ def test_more_jobs_than_an_owner_may_have_are_refused_and_leave_no_files(
     assert (refused.status_code, _slug(refused)) == (429, "overloaded")
     assert int(refused.headers["Retry-After"]) > 0
     assert len(service.stored()) == 30
+
+
+def test_more_submissions_at_once_than_are_taken_in_are_told_to_come_back(
+    http: httpx.Client, service: Served
+) -> None:
+    with ExitStack() as held:
+        for _ in range(64):
+            held.enter_context(service.desk.intake())
+        refused = _post(http)
+        assert (refused.status_code, _slug(refused)) == (429, "overloaded")
+        assert refused.headers["Retry-After"] == "1"
+    assert _post(http).status_code == 202
 
 
 def test_listing_goes_on_page_by_page(http: httpx.Client, service: Served) -> None:

@@ -143,7 +143,7 @@ def test_many_watchers_are_one_reader_of_the_database(
         assert one_more.status_code == 429
         assert "COPYIST_MAX_EVENT_STREAMS" in one_more.json()["detail"]
         assert "Retry-After" in one_more.headers
-    _until(lambda: not service.desk.watches.watched())
+    _until(lambda: not service.desk.followers.followed())
     with _stream(http, jobs[0]) as answer:
         assert answer.status_code == 200
 
@@ -177,7 +177,7 @@ def test_streams_end_when_the_service_is_about_to_stop(tmp_path: Path) -> None:
         answer = open_.enter_context(_stream(http, served.submit(http)))
         following = Following(answer)
         following.event()
-        served.loop.call_soon_threadsafe(served.desk.stop_watching)
+        served.loop.call_soon_threadsafe(served.desk.end_streams)
         with pytest.raises(EOFError):
             following.event()
 

@@ -1,4 +1,4 @@
-"""Watching jobs: one reader of the database for all who watch, whatever their number."""
+"""Who follows jobs: one reader of the database for them all, whatever their number."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from services.errors import OverloadedError
 from services.runtime.jobs.job import Job
 
 
-class Watch:
-    """One watcher's view of a job; holds its newest state alone, so that a slow watcher costs nothing.
+class Follower:
+    """One who follows a job; holds its newest state alone, so that a slow reader costs nothing.
 
     Attributes:
         job: as it was last seen.
@@ -45,8 +45,8 @@ class Watch:
         self._news.set()
 
 
-class Watches:
-    """All watchers of one serving process.
+class Followers:
+    """All who follow jobs in one serving process.
 
     Args:
         limit: how many there may be.
@@ -54,50 +54,50 @@ class Watches:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._watches: set[Watch] = set()
+        self._followers: set[Follower] = set()
         self._stopping = False
 
     @contextmanager
-    def watching(self, job: Job) -> Iterator[Watch]:
-        """Watch a job.
+    def following(self, job: Job) -> Iterator[Follower]:
+        """Follow a job.
 
         Raises:
-            OverloadedError: as many watch as may.
+            OverloadedError: as many follow jobs as may.
         """
-        if len(self._watches) >= self._limit:
+        if len(self._followers) >= self._limit:
             raise OverloadedError(
                 f"{self._limit} event streams are open, as many as this process serves "
                 "(COPYIST_MAX_EVENT_STREAMS).",
                 remedy="Try again in a while, or ask for the job itself now and then.",
             )
-        watch = Watch(job)
-        watch.ended = self._stopping
-        self._watches.add(watch)
+        follower = Follower(job)
+        follower.ended = self._stopping
+        self._followers.add(follower)
         try:
-            yield watch
+            yield follower
         finally:
-            self._watches.discard(watch)
+            self._followers.discard(follower)
 
-    def watched(self) -> set[str]:
-        """List the ids of the jobs watched."""
-        return {watch.job.id for watch in self._watches}
+    def followed(self) -> set[str]:
+        """List the ids of the jobs that are followed."""
+        return {follower.job.id for follower in self._followers}
 
     def tell(self, asked: set[str], found: Mapping[str, Job]) -> None:
-        """Tell the watchers how their jobs are.
+        """Tell how the jobs are.
 
         Args:
             asked: the ids looked for.
             found: the jobs that there are; others are forgotten.
         """
-        for watch in list(self._watches):
-            job = found.get(watch.job.id)
+        for follower in list(self._followers):
+            job = found.get(follower.job.id)
             if job is not None:
-                watch.tell(job)
-            elif watch.job.id in asked:
-                watch.end()
+                follower.tell(job)
+            elif follower.job.id in asked:
+                follower.end()
 
     def stop(self) -> None:
-        """End all watches, and those to come."""
+        """Let all followers go, and those to come."""
         self._stopping = True
-        for watch in self._watches:
-            watch.end()
+        for follower in self._followers:
+            follower.end()
