@@ -49,6 +49,12 @@ def command(options: StackOptions, *arguments: str) -> subprocess.CompletedProce
     )
 
 
+def targets(options: StackOptions) -> dict[str, str]:
+    """What Prometheus asks for metrics, by the job's name."""
+    found = httpx.get(f"http://127.0.0.1:{options.prometheus_port}/api/v1/targets").json()["data"]
+    return {target["scrapePool"]: target["scrapeUrl"] for target in found["activeTargets"]}
+
+
 def test_a_stack_may_have_them_itself_with_the_rules_of_the_repository(tmp_path: Path) -> None:
     models = repository(tmp_path / "models")
     options = replace(private(tmp_path / "run"), model_repository=models, programs=("triton", *MONITORING))
@@ -82,17 +88,15 @@ def test_monitors_come_beside_a_running_stack_and_go_with_it(tmp_path: Path) -> 
         started = command(options, "monitor")
         assert (started.returncode, started.stderr) == (0, "")
         assert f"http://127.0.0.1:{options.prometheus_port}" in started.stdout
-        found = httpx.get(f"http://127.0.0.1:{options.prometheus_port}/api/v1/targets").json()["data"]
-        assert {target["scrapePool"]: target["scrapeUrl"] for target in found["activeTargets"]} == {
-            f"copyist-{name}": f"http://127.0.0.1:{port}/metrics"
-            for name, port in (
-                ("triton", options.triton_metrics_port),
-                ("amt", options.amt_http_port),
-                ("omr", options.omr_http_port),
-                ("amt-worker", options.amt_worker_port),
-                ("omr-worker", options.omr_worker_port),
-            )
+        ports = {
+            "copyist-triton": options.triton_metrics_port,
+            "copyist-amt": options.amt_http_port,
+            "copyist-omr": options.omr_http_port,
+            "copyist-amt-worker": options.amt_worker_port,
+            "copyist-omr-worker": options.omr_worker_port,
         }
+        asked = {job: f"http://127.0.0.1:{port}/metrics" for job, port in ports.items()}
+        wait_for(lambda: targets(options) == asked)
         shown = command(options, "status")
         assert shown.returncode == 0
         for name in ("triton", *MONITORING):

@@ -99,11 +99,15 @@ def test_up_status_down_as_the_command_line_has_them(options: StackOptions) -> N
     assert shown.stdout.startswith("triton  ready\n")
 
     assert len(processes(options)) == 4  # the server and three instances
+    kept = Path(options.files_url) / "jobs" / "a-file"
+    kept.parent.mkdir(parents=True)
+    kept.touch()
     stopped = command(options, "down")
     assert (stopped.returncode, stopped.stderr) == (0, "")
     assert not processes(options)
     assert not shared_memory(options)
     assert stopped.stdout.endswith("copyist: stopped\n")
+    assert kept.exists(), "the data of jobs stay"
 
     shown = command(options, "status")
     assert (shown.returncode, shown.stdout) == (1, "copyist: nothing is running\n")
