@@ -206,6 +206,9 @@ def test_extras_arrive() -> None:
     assert find(objects, "ConfigMap", "copyist-text")
     worker = find(objects, "StatefulSet", "copyist-omr-worker")["spec"]["template"]
     assert environment(objects, worker["spec"]["containers"][0])["EVERYWHERE"] == "1"
+    migration = find(objects, "Job", "copyist-migrate")["spec"]["template"]["spec"]
+    assert {"name": "fonts", "configMap": {"name": "fonts"}} in migration["volumes"]
+    assert "/fonts" in {mount["mountPath"] for mount in migration["containers"][0]["volumeMounts"]}
 
 
 def test_triton_gets_gpus_and_nodes_that_have_them() -> None:
