@@ -81,7 +81,7 @@ def start(tmp_path: Path) -> Iterator[Callable[[str], Pod]]:
     def start_one(name: str) -> Pod:
         local = tmp_path / name
         local.mkdir()
-        variables = {"LOCAL": str(local), "SHARED": str(shared), "HOSTNAME": name, "PAUSE_S": "0.1"}
+        variables = {"LOCAL": str(local), "SHARED": str(shared), "POD": name, "PAUSE_S": "0.1"}
         process = subprocess.Popen([*sidecar["command"], *sidecar["args"]], env={**os.environ, **variables})
         running.append(process)
         eventually((local / ".fetched").exists)

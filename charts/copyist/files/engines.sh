@@ -14,7 +14,7 @@ while true; do
   find "$LOCAL" -maxdepth 1 -type f ! -name '.*' -mmin +1 | while read -r file; do
     name=${file##*/}
     if [ ! -e "$SHARED/$name" ]; then
-      { cp "$file" "$SHARED/.$name.$HOSTNAME" && mv "$SHARED/.$name.$HOSTNAME" "$SHARED/$name"; } ||
+      { cp "$file" "$SHARED/.$name.$POD" && mv "$SHARED/.$name.$POD" "$SHARED/$name"; } ||
         echo "the engine $name could not be shared; other pods build their own" >&2
     fi
   done
