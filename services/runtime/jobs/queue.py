@@ -89,7 +89,7 @@ class JobQueue:
     def forget(self, workflow_ids: list[str]) -> None:
         """Remove everything that DBOS knows of workflows; absent ones do no harm.
 
-        One that a worker has in hand stays, as DBOS is about to record its end; `ended_before` finds it later.
+        One that a worker has in hand stays, as DBOS will soon record its end; `ended_before` finds it later.
         """
         in_hand = self._in_states(workflow_ids, (TAKEN,))
         with translated():

@@ -15,6 +15,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+import httpx
+
 from services.runtime.database import connect
 from services.runtime.files import FileStore, input_path
 from services.runtime.jobs.job import Job, JobInput, JobState, Submission
@@ -83,6 +85,17 @@ class Fleet:
         """The last line of a worker's log that says that it began or ended."""
         lines = (self.folder / f"{name}.log").read_text().splitlines()
         return next((line for line in reversed(lines) if f"worker {SERVICE}:{name}" in line), "")
+
+    def is_ready(self, name: str) -> bool:
+        """Ask a worker; it must tell why when it is not."""
+        with httpx.Client(base_url=f"http://127.0.0.1:{self.ports[name]}") as http:
+            assert http.get("/livez").status_code == 200
+            answer = http.get("/readyz")
+        if answer.status_code == 200:
+            return True
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+        assert answer.json()["type"] == "urn:copyist:problem:database-unavailable"
+        return False
 
     def kill(self, name: str) -> None:
         self.signal(name, signal.SIGKILL)

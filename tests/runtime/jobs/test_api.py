@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -13,7 +14,9 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from services.runtime.jobs.job import JobState
+from services.errors import DatabaseUnavailableError
+from services.runtime.jobs.job import JobState, Submission
+from services.runtime.jobs.store import JobStore
 from services.runtime.jobs.tables import end_values
 from tests.runtime.jobs.serving import Served, serving, settings_for
 
@@ -305,6 +308,44 @@ def test_a_full_storage_is_told_and_leaves_nothing(tmp_path: Path) -> None:
         answer = _post(http)
         assert (answer.status_code, _slug(answer)) == (503, "storage-unavailable")
         assert http.get("/v1/jobs").json()["jobs"] == []
+
+
+def test_a_commit_whose_answer_was_lost_keeps_its_files(
+    http: httpx.Client, service: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit = JobStore.submit
+
+    def committed_and_lost(store: JobStore, submission: Submission) -> Any:
+        submit(store, submission)
+        raise DatabaseUnavailableError("The connection broke.", remedy="Try again.")
+
+    monkeypatch.setattr(JobStore, "submit", committed_and_lost)
+    lost = _post(http)
+    assert (lost.status_code, _slug(lost)) == (503, "database-unavailable")
+    monkeypatch.setattr(JobStore, "submit", submit)
+    again = _post(http)
+    assert again.status_code == 200
+    assert service.stored() == [f"jobs/{again.json()['id']}/input/0"]
+
+
+def test_a_submission_that_took_too_long_is_whole_or_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit = JobStore.submit
+
+    def slow(store: JobStore, submission: Submission) -> Any:
+        time.sleep(1.5)
+        return submit(store, submission)
+
+    monkeypatch.setattr(JobStore, "submit", slow)
+    with (
+        serving(settings_for(tmp_path, request_timeout_s=1)) as served,
+        httpx.Client(base_url=served.url, timeout=30) as http,
+    ):
+        late = _post(http)
+        assert (late.status_code, _slug(late)) == (504, "timed-out")
+        (job,) = http.get("/v1/jobs").json()["jobs"]
+        assert served.stored() == [f"jobs/{job['id']}/input/0"]
 
 
 def test_prometheus_is_told_how_much_there_is_to_do(http: httpx.Client, service: Served) -> None:

@@ -145,6 +145,7 @@ def test_jobs_outlive_the_loss_of_the_database(
             fleet.submit("meanwhile")
         with pytest.raises(DatabaseUnavailableError):
             fleet.store.find("amt", "somebody", jobs[0].id)
+        wait_until(lambda: not fleet.is_ready("first"), "the worker tells that it is not ready")
         # Longer than a worker may be silent: none must take another's jobs as none could tell that it lives.
         time.sleep(3 * fleet.settings.worker_lost_s)
     finally:
@@ -155,6 +156,7 @@ def test_jobs_outlive_the_loss_of_the_database(
     for number, job in enumerate(ended):
         fleet.check_result(job, b"%d" % number)
     fleet.check_stages_ran_in_order()
+    wait_until(lambda: fleet.is_ready("first"), "the worker is ready again")
     assert all(process.poll() is None for process in fleet.workers.values())
     assert {job.attempts for job in ended} == {1}
     fleet.check_result(fleet.wait_finished([fleet.submit("meanwhile")])[0])
