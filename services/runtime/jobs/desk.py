@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import BinaryIO, Final, TypeVar
-from uuid import uuid4
 
-from services.errors import CopyistError, DatabaseUnavailableError, InputError, OverloadedError
+from services.errors import CopyistError, DatabaseUnavailableError, OverloadedError
 from services.runtime.database import Database, connect
 from services.runtime.files import FileStore, file_path, input_path, job_folder
 from services.runtime.jobs import gauges
 from services.runtime.jobs.followers import Followers
-from services.runtime.jobs.job import Job, JobFile, JobInput, JobState, Submission
+from services.runtime.jobs.job import Job, JobFile, JobState, Submission
+from services.runtime.jobs.orders import Order, described, same, submission_of
 from services.runtime.jobs.store import JobPage, JobStore
 from services.runtime.migrations import SchemaError, prepare
 from services.runtime.problems import NotFoundError
@@ -39,40 +37,6 @@ _INTAKES: Final = 64
 #: Threads that speak with the database, and that move files; more calls wait for them.
 _DATABASE_THREADS: Final = 4
 _FILE_THREADS: Final = 8
-_HASH_BYTES: Final = 1 << 18
-
-
-class IdempotencyConflictError(InputError):
-    """A key that stands for another submission already."""
-
-    slug = "idempotency-conflict"
-    title = "The Idempotency-Key stands for another submission"
-    status = 422
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """What a caller hands in at the desk.
-
-    Attributes:
-        owner: whose job it is to be.
-        key: the caller's Idempotency-Key; empty for none.
-        title: what the result's files are called by.
-        options: what is asked for; checked, and in their normal form.
-        files: what was uploaded, in order.
-        webhook_url: is told of the job's end; empty for none.
-        request_id: of the request.
-        trace: its W3C `traceparent`; empty for none.
-    """
-
-    owner: str
-    key: str
-    title: str
-    options: Mapping[str, str]
-    files: Sequence[BinaryIO]
-    webhook_url: str = ""
-    request_id: str = ""
-    trace: str = ""
 
 
 class JobDesk:
@@ -152,39 +116,48 @@ class JobDesk:
             IdempotencyConflictError: the caller's key stands for another submission.
             OverloadedError: there are as many unfinished jobs as there may be.
         """
-        inputs = await in_thread(self._for_files, lambda: tuple(map(_described, order.files)))
-        submission = Submission(
-            id=uuid4().hex,
-            service=self.service,
-            owner=order.owner,
-            key=order.key or _digest(order, inputs),
-            title=order.title,
-            options=dict(order.options),
-            inputs=inputs,
-            webhook_url=order.webhook_url,
-            request_id=order.request_id,
-            trace=order.trace,
-        )
+        inputs = await in_thread(self._for_files, lambda: tuple(map(described, order.files)))
+        submission = submission_of(order, self.service, inputs)
         known = await self._ask(lambda store: store.find_by_key(self.service, order.owner, submission.key))
         if known is not None:
-            return _same(known, submission), False
+            return same(known, submission), False
         return await self._take_in(submission, order.files)
 
     async def _take_in(self, submission: Submission, files: Sequence[BinaryIO]) -> tuple[Job, bool]:
-        created = False
+        taken_in = False
+
+        def submit(store: JobStore) -> tuple[Job, bool]:
+            nonlocal taken_in
+            job, taken_in = store.submit(submission)
+            return job, taken_in
+
         try:
             await in_thread(self._for_files, lambda: self._write(submission, files))
-            job, created = await self._ask(lambda store: store.submit(submission))
-        finally:
-            if not created:
-                await self._remove(submission.id)
-        return (job if created else _same(job, submission)), created
+            job, created = await self._ask(submit)
+        except BaseException:
+            if not taken_in:  # else the caller has left, or the time was up, a moment after
+                await self._clear_away(submission.id)
+            raise
+        if created:
+            return job, True
+        await self._remove(submission.id)
+        return same(job, submission), False
+
+    async def _clear_away(self, job_id: str) -> None:
+        """Remove the files of a submission that failed, unless it is a job: only the answer may be lost."""
+        try:
+            known = await self._ask(lambda store: store.many([job_id]))
+        except CopyistError as error:
+            log.warning("files of submission %s stay until they are swept: %s", job_id, error)
+            return
+        if not known:
+            await self._remove(job_id)
 
     def _write(self, submission: Submission, files: Sequence[BinaryIO]) -> None:
-        for number, (file, described) in enumerate(zip(files, submission.inputs, strict=True)):
+        for number, (file, given) in enumerate(zip(files, submission.inputs, strict=True)):
             file.seek(0)
             written = self._files.write(input_path(submission.id, number), file)
-            if (written.size, written.sha256) != (described.size, described.sha256):
+            if (written.size, written.sha256) != (given.size, given.sha256):
                 raise CopyistError("The storage of files took in something else than was sent.")
 
     async def _remove(self, job_id: str) -> None:
@@ -275,35 +248,3 @@ class JobDesk:
                     log.warning("jobs cannot be looked at: %s", error, exc_info=not known)
                 failing = True
             await asyncio.sleep(WATCH_S)
-
-
-def _described(file: BinaryIO) -> JobInput:
-    """Measure an uploaded file, in blocks."""
-    file.seek(0)
-    digest = hashlib.sha256()
-    size = 0
-    while block := file.read(_HASH_BYTES):
-        digest.update(block)
-        size += len(block)
-    return JobInput(size, digest.hexdigest())
-
-
-def _digest(order: Order, inputs: Sequence[JobInput]) -> str:
-    """What makes two submissions without a key the same: all that is asked for, and to be told to whom."""
-    options = [f"{name}={text}" for name, text in sorted(order.options.items())]
-    parts = [order.title, order.webhook_url, *options, "", *(given.sha256 for given in inputs)]
-    return "sha256:" + hashlib.sha256("\0".join(parts).encode()).hexdigest()
-
-
-def _same(known: Job, submission: Submission) -> Job:
-    """Give a known job if it is what a submission of its key asks for."""
-
-    def asked(one: Submission) -> tuple[object, ...]:
-        return one.title, dict(one.options), one.inputs, one.webhook_url
-
-    if asked(known.submission) == asked(submission):
-        return known
-    raise IdempotencyConflictError(
-        f"The Idempotency-Key was used for job {known.id}, with another file, option, name or webhook.",
-        remedy="Choose a new key for each submission, or leave it out: the same content gives the same job.",
-    )

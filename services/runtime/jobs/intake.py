@@ -15,8 +15,9 @@ from services.runtime import forms, tracing
 from services.runtime.answers import stem_of
 from services.runtime.http import principal, request_id
 from services.runtime.jobs.addresses import WebhookRefusedError, check_webhook_url
-from services.runtime.jobs.desk import JobDesk, Order
+from services.runtime.jobs.desk import JobDesk
 from services.runtime.jobs.job import Job
+from services.runtime.jobs.orders import Order
 from services.runtime.settings import Settings
 
 KEY_HEADER: Final = "Idempotency-Key"
