@@ -1,0 +1,142 @@
+"""A real Prometheus beside the real stack: what rules and dashboards ask for is there."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from typing import Final
+
+import httpx
+import pytest
+import yaml
+
+from monitoring.boards import DASHBOARDS
+from services.client import Copyist
+from services.client.demo import PAGE, RECORDING
+from services.local import stack as stacks
+from services.local.options import watching
+from services.local.stack import LocalStack
+from services.operate.drift_figures import Window, read_figures
+from services.operate.prometheus import Prometheus
+from tests.monitoring.promtool import RULES
+from tests.recordings import tones, with_soundfile
+
+pytestmark = [
+    pytest.mark.stack,
+    pytest.mark.skipif(
+        shutil.which("prometheus") is None or shutil.which("prometheus-alertmanager") is None,
+        reason="Prometheus or its Alertmanager is not installed",
+    ),
+]
+
+#: Prometheus asks, and evaluates its rules, every five seconds; a rate needs two answers.
+_SEEN_WITHIN_S: Final = 40
+_METRIC: Final = re.compile(r"\b(?:copyist_[a-z_]+|nv_[a-z_]+)\b")
+_ON_GPUS_ALONE: Final = "nv_gpu_"
+#: Panels of what seldom happens: without a case there is nothing to draw.
+_RARE: Final = (
+    "copyist_model_call_retries_total",
+    "copyist_jobs_taken_over_total",
+    "copyist_webhook_calls_total",
+    "nv_inference_request_failure",
+)
+
+
+@pytest.fixture(scope="module")
+def prometheus(stack: LocalStack) -> Iterator[Prometheus]:
+    """A Prometheus that has watched a recording, a page, a job and a bad upload go through the stack."""
+    options = watching(stack.options)
+    stacks.up(options, lambda _: None, owned=True)
+    try:
+        url = f"http://{options.host}:{options.prometheus_port}"
+        server = Prometheus(url)
+        _wait_for(server, "up", 5)
+        with Copyist(stack.http_url, pages_url=stack.omr_http_url) as client:
+            client.transcribe(RECORDING)
+            client.recognize(PAGE)
+        httpx.post(f"{stack.http_url}/v1/transcribe", files={"file": b"no music"}, timeout=60)
+        for address, name, content in (
+            (stack.http_url, "a.wav", with_soundfile(tones(3, 16_000), 16_000, "WAV")),
+            (stack.omr_http_url, "a.png", PAGE.read_bytes()),
+        ):
+            accepted = httpx.post(f"{address}/v1/jobs", files={"file": (name, content)}, timeout=60)
+            assert accepted.status_code in (200, 202)
+        _wait_for(server, 'copyist_jobs_finished_total{state="completed"} > 0', 2)
+        _wait_for(server, "copyist:psi_chance:1h > 0", 1)
+        time.sleep(11)  # twice more, for rates over what came last
+        yield server
+    finally:
+        stacks.down(options, lambda _: None)
+
+
+def _wait_for(server: Prometheus, expression: str, least: int) -> None:
+    deadline = time.monotonic() + _SEEN_WITHIN_S
+    while len(server.now(expression)) < least:
+        assert time.monotonic() < deadline, f"{expression} is not there"
+        time.sleep(0.5)
+
+
+def _alerts_and_records() -> list[str]:
+    groups = [group for file in RULES for group in yaml.safe_load(file.read_text())["groups"]]
+    return [rule["expr"] for group in groups for rule in group["rules"]]
+
+
+def _panels() -> list[str]:
+    panels = [panel for board in DASHBOARDS for row in board.rows for panel in row.panels]
+    return [expression for panel in panels for expression in panel.queries.values()]
+
+
+def test_every_target_is_up(prometheus: Prometheus) -> None:
+    assert {(sample.labels["job"], sample.value) for sample in prometheus.now("up")} == {
+        (f"copyist-{name}", 1) for name in ("triton", "amt", "omr", "amt-worker", "omr-worker")
+    }
+
+
+def test_no_rule_or_panel_asks_for_a_metric_that_the_stack_does_not_export(
+    prometheus: Prometheus, stack: LocalStack
+) -> None:
+    asked = {
+        name for expression in (*_alerts_and_records(), *_panels()) for name in _METRIC.findall(expression)
+    }
+    options = stack.options
+    exported = ""
+    for port in (
+        options.amt_http_port,
+        options.omr_http_port,
+        options.amt_worker_port,
+        options.omr_worker_port,
+        options.triton_metrics_port,
+    ):
+        exported += httpx.get(f"http://{options.host}:{port}/metrics", timeout=30).text
+    told = set(re.findall(r"^# HELP (\S+) ", exported, re.MULTILINE))
+    for name in sorted(asked):
+        # A histogram's series carry its name with an ending.
+        base = re.sub(r"_(bucket|sum|count)$", "", name)
+        assert name.startswith(_ON_GPUS_ALONE) or {name, base} & told, name
+
+
+@pytest.mark.parametrize("expression", sorted(set(_panels())))
+def test_every_panel_has_something_to_draw(prometheus: Prometheus, expression: str) -> None:
+    found = prometheus.now(expression)
+    if _ON_GPUS_ALONE not in expression and not any(name in expression for name in _RARE):
+        assert found
+
+
+def test_no_alert_speaks_of_a_little_ordinary_work(prometheus: Prometheus) -> None:
+    assert prometheus.now('ALERTS{alertstate="firing", alertname!~"Copyist.*Drift|CopyistValidityLow"}') == []
+
+
+def test_the_report_of_drift_reads_what_prometheus_has(prometheus: Prometheus) -> None:
+    figures = read_figures(prometheus, Window.HOUR)
+    features = {(each.model, each.feature): each for each in figures.features}
+    assert ("piano", "snr_db") in features
+    assert ("symbols", "unevenness") in features
+    seen = features["symbols", "unevenness"]
+    assert len(seen.reference) == len(seen.live) == len(seen.edges) + 1
+    assert sum(seen.live) == pytest.approx(1)
+    assert sum(seen.reference) == pytest.approx(1)
+    assert {("piano", "notes_found"), ("symbols", "measures_add_up")} <= {
+        (each.model, each.check) for each in figures.checks
+    }
