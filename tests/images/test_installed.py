@@ -93,6 +93,14 @@ def test_the_shipped_release_is_complete(built: Built) -> None:
             assert (repository / model / file).stat().st_size > 100
 
 
+def test_every_path_that_the_chart_names_is_there(built: Built) -> None:
+    chart = REPOSITORY_ROOT / "charts" / "copyist"
+    texts = [path.read_text() for path in (*chart.rglob("*.yaml"), *chart.rglob("*.tpl"))]
+    named = {name.rstrip(".") for text in texts for name in re.findall(r"/opt/copyist/[\w./-]+", text)}
+    assert len(named) >= 2
+    assert [name for name in named if not Path(name.replace("/opt/copyist", str(built.root))).exists()] == []
+
+
 def test_native_code_needs_no_library_that_the_base_image_lacks(built: Built) -> None:
     readelf = shutil.which("readelf")
     if not readelf:
