@@ -14,23 +14,24 @@ from lxml import etree
 from tritonclient.utils import InferenceServerException
 
 from services.local.stack import LocalStack
+from services.triton.environment import REPOSITORY_ROOT
 from tests.recordings import tones, with_soundfile
 from tests.runtime.door.test_hostile_text import NASTY
 
 pytestmark = pytest.mark.stack
 
 RECORDING = with_soundfile(tones(2, 44_100), 44_100, "FLAC")
+PAGE = REPOSITORY_ROOT / "services/client/samples/demo-page.png"
 MARK = "zqxjk"
 FORMATS = "midi,musicxml,svg,json"
 
 
-def _body(name: str) -> bytes:
+def _body(name: str, content: bytes = RECORDING, formats: str = FORMATS) -> bytes:
     """A form whose file has this very name: clients would escape it."""
     quoted = name.encode("utf-8", "surrogatepass").replace(b'"', b"%22").replace(b"\r\n", b"%0D%0A")
     head = b'--b\r\nContent-Disposition: form-data; name="file"; filename="' + quoted + b'"\r\n'
-    head += b"Content-Type: audio/flac\r\n\r\n"
-    more = f'\r\n--b\r\nContent-Disposition: form-data; name="formats"\r\n\r\n{FORMATS}\r\n--b--\r\n'
-    return head + RECORDING + more.encode()
+    more = f'\r\n--b\r\nContent-Disposition: form-data; name="formats"\r\n\r\n{formats}\r\n--b--\r\n'
+    return head + b"\r\n" + content + more.encode()
 
 
 #: A much longer name is refused with its form.
@@ -45,9 +46,13 @@ def test_names_of_uploads_are_harmless(stack: LocalStack, name: str) -> None:
     url = f"{stack.http_url}/v1/transcribe"
     answer = httpx.post(url, content=_body(f"{MARK}{NAMES[name]}.flac"), headers=headers, timeout=60)
     assert answer.status_code == 200, answer.text
-    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+    _check_zip(answer.content, 5)
+
+
+def _check_zip(content: bytes, files: int) -> None:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
         names = archive.namelist()
-        assert len(names) == 5
+        assert len(names) == files
         for entry in names:
             assert entry.isprintable()
             assert not set(entry) & set("/\\")
@@ -57,6 +62,15 @@ def test_names_of_uploads_are_harmless(stack: LocalStack, name: str) -> None:
             root = etree.fromstring(archive.read(file))
             tags = {str(element.tag).rpartition("}")[2] for element in root.iter(etree.Element)}
             assert tags.isdisjoint({"script", "foreignObject", "iframe"})
+
+
+@pytest.mark.parametrize("name", ["path", "markup"])
+def test_names_of_pages_are_harmless(stack: LocalStack, name: str) -> None:
+    headers = {"Content-Type": "multipart/form-data; boundary=b", "Accept": "application/zip"}
+    body = _body(f"{MARK}{NAMES[name]}.png", PAGE.read_bytes(), "musicxml,svg,overlay")
+    answer = httpx.post(f"{stack.omr_http_url}/v1/recognize", content=body, headers=headers, timeout=120)
+    assert answer.status_code == 200, answer.text
+    _check_zip(answer.content, 4)
 
 
 def test_a_name_of_ten_thousand_letters_is_refused(stack: LocalStack) -> None:
