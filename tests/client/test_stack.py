@@ -151,6 +151,7 @@ def test_examples_of_the_page_for_teams(
     for name in ("prelude.flac", "waltz.wav", "album/one.wav"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         soundfile.write(tmp_path / name, *music)
+    shutil.copy(SAMPLE.with_name("demo-page.png"), tmp_path / "sonata.png")
     text = text.replace("http://127.0.0.1:3000", stack.http_url).replace("127.0.0.1:3001", stack.grpc_url)
     commands = tmp_path / "bin"
     commands.mkdir()
@@ -162,6 +163,7 @@ def test_examples_of_the_page_for_teams(
         env={
             **os.environ,
             "COPYIST_URL": stack.http_url,
+            "COPYIST_OMR_URL": stack.omr_http_url,
             "PYTHONPATH": str(ROOT),
             "PATH": f"{commands}:{os.environ['PATH']}",
         },
