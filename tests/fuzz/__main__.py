@@ -25,9 +25,9 @@ from tests.fuzz.quick_model import repository
 from tests.fuzz.seeds import AUDIO_FORMATS, FORMATS
 
 OUT: Final = REPOSITORY_ROOT / "out" / "fuzz"
-#: Most that a program may have more after its mutants than after whole files. It is not nothing, as glibc keeps
-#: what threads freed: 10,000 recordings left 96 MiB, 2000 PDFs, some of whose pages become the largest that are
-#: taken, 183 MiB. A leak of a single file or picture a mutant is beyond it.
+#: Most that a program may have more after its mutants than after whole files. It is not nothing, as glibc
+#: keeps what threads freed: 10,000 recordings left 96 MiB, 2000 PDFs, some of whose pages become the largest
+#: that are taken, 183 MiB. A leak of a single file or picture a mutant is beyond it.
 GROWTH_MIB: Final = 250
 #: Seconds after the last answer until files must be gone.
 SETTLE_S: Final = 3.0
