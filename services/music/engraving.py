@@ -8,7 +8,6 @@ each score is engraved in a process of its own, with a limit on its time.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from services.errors import NotationError
+from services.native import bare_environment
 
 #: An engraving may take so long before it is given up.
 TIME_LIMIT_S: Final = 120.0
@@ -52,7 +52,7 @@ def engrave(
     Raises:
         NotationError: the score cannot be engraved, or not in time.
     """
-    environment = dict(os.environ, PYTHONPATH=str(_ROOT), PYTHONDONTWRITEBYTECODE="1")
+    environment = {**bare_environment(), "PYTHONPATH": str(_ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
     wanted = [name for name, asked in (("svg", svg), ("pdf", pdf)) if asked]
     try:
         done = subprocess.run(

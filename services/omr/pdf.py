@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.errors import CopyistError, TooLargeError, UnreadableMediaError
+from services.native import bare_environment
 from services.omr import pdf_drawing
 from services.omr.scans import ONE_LARGE_AT_A_TIME, WORKING_PIXELS, WORKING_SIDE
 
@@ -66,6 +67,7 @@ def _answer(what: str, path: Path, *arguments: object) -> tuple[dict[str, Any], 
         process = subprocess.run(
             command,
             stdin=subprocess.DEVNULL,
+            env=bare_environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             check=False,

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from lxml import etree
@@ -70,3 +71,17 @@ def test_what_is_no_score_is_refused(document: bytes) -> None:
 def test_time_limit_is_kept_and_named() -> None:
     with pytest.raises(NotationError, match=r"limit of 0\.05 s"):
         engrave(title_page(), time_limit_s=0.05)
+
+
+def test_the_engraver_is_not_told_our_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COPYIST_DATABASE_URL", "postgresql://user:password@host/copyist")
+    run = subprocess.run
+    told: list[dict[str, str]] = []
+
+    def watched(*arguments: Any, **options: Any) -> Any:
+        told.append(options["env"])
+        return run(*arguments, **options)
+
+    monkeypatch.setattr(subprocess, "run", watched)
+    assert engrave(title_page(), pdf=False).pages == 1
+    assert not any(name.startswith("COPYIST_") for name in told[0])
