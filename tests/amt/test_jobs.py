@@ -28,7 +28,7 @@ from services.runtime.jobs.kept import packed, unpacked
 from services.runtime.settings import Settings
 from services.triton.environment import REPOSITORY_ROOT
 from tests.recordings import tones, with_soundfile
-from tests.stage_context import MemoryContext
+from tests.stage_context import MemoryContext, comparable, run
 
 DEMO = REPOSITORY_ROOT / "services" / "client" / "samples" / "demo.flac"
 FORMATS = "midi,musicxml,pdf,svg,json,csv"
@@ -76,20 +76,6 @@ def context(tmp_path: Path) -> MemoryContext:
     recording = tmp_path / "0"
     recording.write_bytes(with_soundfile(tones(60, 16_000), 16_000, "WAV"))
     return MemoryContext([recording], tmp_path, {"formats": "midi"})
-
-
-async def run(jobs: AudioJobs, context: MemoryContext) -> None:
-    for stage in jobs.stages:
-        await stage.run(context)
-
-
-def comparable(name: str, content: bytes) -> Any:
-    """An answer without what differs from request to request."""
-    if not name.endswith(".answer.json"):
-        return content
-    told = json.loads(content)
-    del told["id"], told["timings_s"]
-    return told
 
 
 @pytest.mark.stack

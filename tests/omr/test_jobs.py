@@ -88,20 +88,6 @@ def context(tmp_path: Path) -> MemoryContext:
     return MemoryContext(files, tmp_path, {"formats": "json"})
 
 
-async def run(jobs: PageJobs, context: MemoryContext) -> None:
-    for stage in jobs.stages:
-        await stage.run(context)
-
-
-def comparable(name: str, content: bytes) -> Any:
-    """An answer without what differs from request to request."""
-    if not name.endswith(".answer.json"):
-        return content
-    told = json.loads(content)
-    del told["id"], told["timings_s"]
-    return told
-
-
 def smaller(page: bytes) -> bytes:
     picture = cv2.imdecode(np.frombuffer(page, np.uint8), cv2.IMREAD_GRAYSCALE)
     assert picture is not None
