@@ -28,7 +28,7 @@ from services.runtime.jobs.job import JobState
 from services.runtime.jobs.kept import packed, unpacked
 from services.runtime.settings import Settings
 from services.triton.environment import REPOSITORY_ROOT
-from tests.stage_context import KilledError, MemoryContext
+from tests.stage_context import KilledError, MemoryContext, comparable, run
 
 DEMO = REPOSITORY_ROOT / "services" / "client" / "samples" / "demo-page.png"
 FORMATS = "midi,musicxml,pdf,svg,json,overlay"
