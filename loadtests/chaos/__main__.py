@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import random
 import sys
 import tempfile
@@ -71,6 +72,7 @@ def _run(site: Site, caller: Caller, outcome: Outcome, jobs: int, rounds: int) -
     _kill(site, outcome, rounds)
     _say("killing has ended; waiting for the jobs")
     _wait(watch, outcome.jobs)
+    site.bring_all_back()
     watch.stop()
     outcome.attempts = Counter(watch.now()[job].attempts for job in outcome.jobs)
     outcome.logs = read_logs(site.logs())
@@ -113,6 +115,8 @@ def main() -> int:
     add("--out", type=Path, default=Path("out/chaos"), help="folder of the results")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
+    # That the database is away is this test's own doing.
+    logging.getLogger("copyist.database").setLevel(logging.ERROR)
     held = True
     for database in args.database or DATABASES:
         try:

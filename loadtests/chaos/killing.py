@@ -22,6 +22,7 @@ DATABASE_AWAY_S: Final = (1.0, 6.0)
 #: A stage that has not been met for so long is given up.
 _MEET_S: Final = 60.0
 _TRY_EVERY_S: Final = 0.005
+_AWAY_S: Final = 0.2
 STAGES: Final = (
     ("amt", JobState.TRANSCRIBING),
     ("amt", JobState.ENGRAVING),
@@ -147,4 +148,5 @@ class Killer:
         try:
             return look(self._site.database)
         except DatabaseUnavailableError:
+            time.sleep(_AWAY_S)
             return dict(self._watch.now())

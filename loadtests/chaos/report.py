@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from loadtests.chaos.checks import Check, takeover_s
+from loadtests.chaos.checks import Check, resumed_s, takeover_s
 from loadtests.chaos.killing import Kill, Target
 from loadtests.chaos.stagelogs import StageLogs
 from loadtests.chaos.watching import Watch
@@ -48,13 +48,13 @@ def table(outcome: Outcome) -> list[str]:
         "",
         f"On {outcome.database}, seed {outcome.seed}:",
         "",
-        "    time  killed                    its job went on",
+        "    time  killed                    taken over   begun again",
     ]
     delays = []
     for kill in outcome.kills:
-        delay = takeover_s(kill, watch) if kill.job else None
+        delay, resumed = (takeover_s(kill, watch), resumed_s(kill, watch)) if kill.job else (None, None)
         delays += [delay] if delay is not None else []
-        went_on = f"after {delay:5.1f} s" if delay is not None else ""
+        went_on = "" if delay is None else f"{delay:5.1f} s      {resumed:5.1f} s"
         lines.append(f"{kill.at - began:6.1f} s  {kill.target.name:24}  {went_on}")
     took = sorted(watch.ended_at[job] - began for job in outcome.jobs if job in watch.ended_at)
     attempts = ", ".join(f"{count} in {number}" for number, count in sorted(outcome.attempts.items()))
@@ -85,6 +85,7 @@ def plain(outcome: Outcome) -> dict[str, Any]:
                 "what": kill.target.name,
                 "at_s": kill.at - outcome.began_at,
                 "takeover_s": takeover_s(kill, outcome.watch) if kill.job else None,
+                "resumed_s": resumed_s(kill, outcome.watch) if kill.job else None,
             }
             for kill in outcome.kills
         ],

@@ -13,8 +13,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Self
 
+import httpx
 import psutil
 
+from services.local.errors import StackError
 from services.local.options import PROGRAMS, StackOptions, private
 from services.local.stack import LocalStack, Report
 from services.runtime.database import Database, connect
@@ -26,6 +28,7 @@ DATABASES: Final = ("sqlite", "postgresql")
 SERVICES: Final = ("amt", "omr")
 #: After which an added worker that was killed is started again: long after others have taken over from it.
 AWAY_S: Final = 40.0
+_READY_S: Final = 90.0
 #: A worker told to stop hands back what it does.
 _STOP_S: Final = 30.0
 
@@ -37,6 +40,7 @@ class AddedWorker:
     Attributes:
         service: whose jobs it does.
         id: as it stands in its jobs: the service, and COPYIST_WORKER_ID.
+        port: of its health.
         command, variables, log: how it is started.
         process: its process, as long as it was not killed.
         killed_at: when it was, on the clock of `time.monotonic`.
@@ -44,6 +48,7 @@ class AddedWorker:
 
     service: str
     id: str
+    port: int
     command: list[str]
     variables: dict[str, str]
     log: Path
@@ -133,17 +138,18 @@ class Site:
                 self.workers.append(worker)
 
     def _worker(self, options: StackOptions, service: str, number: int) -> AddedWorker:
-        name = f"{service}-worker-{number + 2}"
+        name, port = f"{service}-worker-{number + 2}", free_port()
         return AddedWorker(
             service=service,
             id=f"{service}:{name}",
+            port=port,
             command=[sys.executable, "-m", "services.client.cli", "worker", service],
             variables={
                 **os.environ,
                 **options.variables,
                 "PYTHONPATH": str(REPOSITORY_ROOT),
                 "COPYIST_WORKER_ID": name,
-                f"COPYIST_{service.upper()}_WORKER_PORT": str(free_port()),
+                f"COPYIST_{service.upper()}_WORKER_PORT": str(port),
             },
             log=self.folder / f"{name}.log",
         )
@@ -192,10 +198,29 @@ class Site:
             if worker.process is None and time.monotonic() - worker.killed_at > AWAY_S:
                 worker.start()
 
+    def bring_all_back(self) -> None:
+        """Start all added workers that are away, and wait until they are ready: they clear up as they begin."""
+        deadline = time.monotonic() + _READY_S
+        for worker in self.workers:
+            if worker.process is None:
+                worker.start()
+        for worker in self.workers:
+            while not _is_ready(worker.port):
+                if time.monotonic() > deadline:
+                    raise StackError(f"{worker.id} is not ready {_READY_S:.0f} s after it was started again.")
+                time.sleep(0.2)
+
     def logs(self) -> list[Path]:
         """The logs of all workers."""
         own = [self.stack.options.run_dir / f"{service}-worker.log" for service in SERVICES]
         return [*own, *(worker.log for worker in self.workers)]
+
+
+def _is_ready(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=5, trust_env=False).is_success
+    except httpx.TransportError:
+        return False
 
 
 @contextmanager

@@ -10,12 +10,15 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from loadtests.chaos.site import SERVICES
 from services.errors import DatabaseUnavailableError
 from services.runtime.database import Database
 from services.runtime.jobs.job import JobState
+from services.runtime.jobs.queue import JobQueue
 from services.runtime.jobs.tables import JOBS
 
 LOOK_EVERY_S: Final = 0.05
+HOLDERS_EVERY_S: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +59,13 @@ class Watch:
     Attributes:
         begun_at: by job and attempt, on the clock of `time.monotonic`.
         ended_at: by job.
+        held_at: by job and worker, when the queue last said that this worker has it.
     """
 
     database: Database
     begun_at: dict[tuple[str, int], float] = field(default_factory=dict)
     ended_at: dict[str, float] = field(default_factory=dict)
+    held_at: dict[tuple[str, str], float] = field(default_factory=dict)
     _now: Mapping[str, Seen] = field(default_factory=dict)
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
@@ -85,9 +90,13 @@ class Watch:
         return [job for job in jobs if job not in self.ended_at]
 
     def _run(self) -> None:
+        queue, held_next = JobQueue(self.database), 0.0
         while not self._stop.wait(LOOK_EVERY_S):
             try:
                 self._now = look(self.database)
+                if time.monotonic() >= held_next:
+                    self._look_at_holders(queue)
+                    held_next = time.monotonic() + HOLDERS_EVERY_S
             except DatabaseUnavailableError:
                 continue
             moment = time.monotonic()
@@ -95,3 +104,10 @@ class Watch:
                 self.begun_at.setdefault((job, seen.attempts), moment)
                 if seen.state.finished:
                     self.ended_at.setdefault(job, moment)
+        queue.close()
+
+    def _look_at_holders(self, queue: JobQueue) -> None:
+        moment = time.monotonic()
+        for service in SERVICES:
+            for entry in queue.taken(service):
+                self.held_at[entry.workflow_id, entry.executor_id or ""] = moment
