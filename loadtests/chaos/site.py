@@ -199,7 +199,7 @@ class Site:
                 worker.start()
 
     def bring_all_back(self) -> None:
-        """Start all added workers that are away, and wait until they are ready: they clear up as they begin."""
+        """Start all added workers that are away, wait until they are ready; they clear up as they begin."""
         deadline = time.monotonic() + _READY_S
         for worker in self.workers:
             if worker.process is None:
