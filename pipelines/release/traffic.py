@@ -47,7 +47,7 @@ def main() -> None:
     for number, recording in enumerate(heard, 1):
         write_recording(args.out / f"recording-{number:02d}.ogg", recording.samples, recording.rms)
     for number, image in enumerate(pictures(REFERENCE_PAGES, args.pages), 1):
-        cv2.imwrite(str(args.out / f"page-{number:02d}.webp"), image, [cv2.IMWRITE_WEBP_QUALITY, 101])
+        cv2.imwrite(str(args.out / f"page-{number:02d}.webp"), image, [cv2.IMWRITE_WEBP_QUALITY, 70])
     files = list(args.out.iterdir())
     print(f"{len(files)} files, {sum(file.stat().st_size for file in files) / 2**20:.1f} MiB in {args.out}")
 
