@@ -90,7 +90,9 @@ def test_the_documentation_describes_the_real_endpoints(http: httpx.Client) -> N
     for path, methods in described["paths"].items():
         for method in methods:
             answer = http.request(method, path)
-            assert answer.status_code not in (404, 405, 500), f"{method} {path}"
+            assert answer.status_code not in (405, 500), f"{method} {path}"
+            # Of a job there may be nothing to tell; the address itself is there.
+            assert "problem:not-found" not in answer.text, f"{method} {path}"
             assert str(answer.status_code) in methods[method]["responses"]
     names = re.findall(r"#/components/schemas/(\w+)", str(described))
     assert set(names) <= set(described["components"]["schemas"])
