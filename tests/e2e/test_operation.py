@@ -88,7 +88,7 @@ def test_the_documentation_describes_the_real_endpoints(http: httpx.Client) -> N
     described = http.get("/docs/openapi.json").json()
     assert described["openapi"].startswith("3.")
     for path, methods in described["paths"].items():
-        for method in methods:
+        for method in set(methods) - {"parameters"}:
             answer = http.request(method, path)
             assert answer.status_code not in (405, 500), f"{method} {path}"
             # Of a job there may be nothing to tell; the address itself is there.

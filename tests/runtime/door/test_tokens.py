@@ -8,6 +8,7 @@ import hmac
 import json
 import time
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any
 
 import jwt
@@ -78,6 +79,13 @@ async def test_scopes_are_what_the_token_says(
     assert caller.scopes == scopes
 
 
+@dataclass(frozen=True)
+class Ago:
+    """A moment before the test runs, which may be long after it was collected."""
+
+    seconds: float
+
+
 @pytest.mark.parametrize(
     "claims",
     [
@@ -87,9 +95,9 @@ async def test_scopes_are_what_the_token_says(
         {"iss": "http://127.0.0.1:1"},
         {"iss": None},
         {"exp": None},
-        {"exp": time.time() - 60},
-        {"nbf": time.time() + 600},
-        {"iat": time.time() + 600},
+        {"exp": Ago(60)},
+        {"nbf": Ago(-600)},
+        {"iat": Ago(-600)},
         {"sub": None},
         {"sub": ""},
         {"sub": "a\nb"},
@@ -103,7 +111,9 @@ async def test_tokens_that_do_not_count(
 ) -> None:
     key = issuing.keys["one"]
     assert isinstance(key, rsa.RSAPrivateKey)
-    payload = json.dumps(issuing.claims(**claims)).encode()
+    now = time.time()
+    told = {name: now - value.seconds if isinstance(value, Ago) else value for name, value in claims.items()}
+    payload = json.dumps(issuing.claims(**told)).encode()
     token = jwt.PyJWS().encode(payload, key, "RS256", {"kid": "one"})
     assert await check.principal(token) is None
     assert await check.principal(issuing.token("one")) is not None
