@@ -30,6 +30,7 @@ _SPLIT_PITCH: Final = 60
 _MERGED_CHANNELS: Final = 16
 _PERCUSSION_CHANNEL: Final = 9
 _SHORTEST_BEAT_TYPE: Final = 64
+_MOST_BEATS: Final = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +167,10 @@ def _actual_metre(metre: Metre, quarters: Fraction) -> Metre:
     beat_type = metre.beat_type
     while (quarters * beat_type / 4).denominator != 1 and beat_type < _SHORTEST_BEAT_TYPE:
         beat_type *= 2
-    return Metre(max(1, round(quarters * beat_type / 4)), beat_type)
+    # MIDI has one byte for the beats; a measure of more, which nobody prints, is told roughly.
+    while quarters * beat_type / 4 > _MOST_BEATS and beat_type > 1:
+        beat_type //= 2
+    return Metre(min(max(1, round(quarters * beat_type / 4)), _MOST_BEATS), beat_type)
 
 
 def _time_signature(metre: Metre) -> mido.MetaMessage:
