@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 from collections import Counter
+from dataclasses import replace
+from fractions import Fraction
 
 import mido
 import numpy as np
@@ -11,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.music.midi import write_midi
+from services.music.midi import write_midi, write_score_midi
 from services.music.notate import NotationOptions, notate
 from services.music.notes import Note
 from tests.music.examples import any_notes, march, waltz
@@ -137,3 +139,13 @@ def test_pretty_midi_reads_the_same_notes() -> None:
     midi = pretty_midi.PrettyMIDI(io.BytesIO(write_midi(notes, notate(notes))))
     found = sorted((n.start, n.pitch) for instrument in midi.instruments for n in instrument.notes)
     assert np.allclose([start for start, _ in found], [n.onset_s for n in sorted(notes)], atol=0.001)
+
+
+def test_a_measure_longer_than_midi_can_count_is_told_roughly() -> None:
+    score = notate(waltz())
+    first, *others = score.parts[0].measures
+    endless = replace(first, duration=Fraction(4001, 16))
+    parts = (replace(score.parts[0], measures=(endless, *others)), *score.parts[1:])
+    file = mido.MidiFile(file=io.BytesIO(write_score_midi(replace(score, parts=parts))))
+    told = [(m.numerator, m.denominator) for m in file.tracks[0] if m.type == "time_signature"]
+    assert (250, 4) in told

@@ -8,7 +8,7 @@ from fractions import Fraction
 from random import Random
 
 import mido
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from lxml import etree
 
@@ -167,6 +167,7 @@ def struck_in_midi(data: bytes) -> set[tuple[int, Fraction, int]]:
 
 
 @settings(max_examples=80, deadline=None)
+@example(3459375)
 @given(SEEDS)
 def test_notes_musicxml_and_midi_agree(seed: int) -> None:
     recognition = assemble(any_pages(seed))
