@@ -27,7 +27,7 @@ from loadtests.chaos.checks import (
     check_logs,
 )
 from loadtests.chaos.killing import Kill, Killer, plan
-from loadtests.chaos.orders import CONTENTS, Caller, orders
+from loadtests.chaos.orders import CONTENTS, Caller, Order, orders
 from loadtests.chaos.report import Outcome, plain, table
 from loadtests.chaos.site import DATABASES, SERVICES, Site
 from loadtests.chaos.stagelogs import read_logs
@@ -36,6 +36,9 @@ from services.errors import CopyistError
 
 #: Jobs that have not ended so long after the last kill never will.
 FINISH_LIMIT_S: Final = 600.0
+#: A worker that is to die must be met at work: a service with fewer unfinished jobs is given more.
+_FEWEST_JOBS: Final = 2
+_MORE_ORDERS: Final = 6
 
 
 def run(database: str, jobs: int, rounds: int, added: int, seed: int) -> Outcome:
@@ -69,7 +72,7 @@ def _run(site: Site, caller: Caller, outcome: Outcome, jobs: int, rounds: int) -
     outcome.began_at = time.monotonic()
     outcome.jobs = caller.submit_all(placed)
     _say(f"{jobs} jobs handed in; killing begins")
-    _kill(site, outcome, rounds)
+    _kill(site, caller, placed, outcome, rounds)
     _say("killing has ended; waiting for the jobs")
     _wait(watch, outcome.jobs)
     site.bring_all_back()
@@ -84,14 +87,22 @@ def _run(site: Site, caller: Caller, outcome: Outcome, jobs: int, rounds: int) -
     ]
 
 
-def _kill(site: Site, outcome: Outcome, rounds: int) -> None:
+def _kill(site: Site, caller: Caller, placed: list[Order], outcome: Outcome, rounds: int) -> None:
+    def keep_busy(service: str) -> None:
+        ordered = [job for order, job in zip(placed, outcome.jobs, strict=True) if order.service == service]
+        if len(outcome.watch.unfinished(ordered)) < _FEWEST_JOBS:
+            more = orders(_MORE_ORDERS, "chaos", first=len(placed))
+            outcome.jobs += caller.submit_all(more)
+            placed.extend(more)
+            _say(f"{len(more)} more jobs handed in")
+
     def tell(kill: Kill) -> None:
         left = len(outcome.watch.unfinished(outcome.jobs))
         _say(f"{kill.at - outcome.began_at:6.1f} s  killed: {kill.target.name:24} {left} jobs unfinished")
 
     chance = random.Random(outcome.seed)  # noqa: S311 - no secret
     targets = plan(chance, rounds, database=site.postgres is not None)
-    outcome.kills, outcome.missed = Killer(site, outcome.watch, chance, tell).run(targets)
+    outcome.kills, outcome.missed = Killer(site, outcome.watch, chance, keep_busy, tell).run(targets)
 
 
 def _wait(watch: Watch, jobs: Sequence[str]) -> None:
@@ -108,7 +119,7 @@ def main() -> int:
     )
     add = parser.add_argument
     add("--database", choices=DATABASES, action="append", help="default: both, one after the other")
-    add("--jobs", type=int, default=50)
+    add("--jobs", type=int, default=50, help="handed in at once; more follow while workers are still to die")
     add("--rounds", type=int, default=2, help="how often a worker dies in each stage, and each other program")
     add("--added", type=int, default=1, help="workers of each service beside the stack's own")
     add("--seed", type=int, default=1)

@@ -86,10 +86,27 @@ def plan(chance: random.Random, rounds: int, *, database: bool) -> list[Target]:
 class Killer:
     """Carries a plan out."""
 
-    def __init__(self, site: Site, watch: Watch, chance: random.Random, tell: Callable[[Kill], None]) -> None:
+    def __init__(
+        self,
+        site: Site,
+        watch: Watch,
+        chance: random.Random,
+        keep_busy: Callable[[str], None],
+        tell: Callable[[Kill], None],
+    ) -> None:
+        """Prepare.
+
+        Args:
+            site: what is killed.
+            watch: sees the jobs.
+            chance: draws the moments.
+            keep_busy: sees to it that a service has jobs to die in, however fast it is.
+            tell: is told of each kill.
+        """
         self._site = site
         self._watch = watch
         self._chance = chance
+        self._keep_busy = keep_busy
         self._tell = tell
 
     def run(self, targets: list[Target]) -> tuple[list[Kill], list[Target]]:
@@ -123,6 +140,7 @@ class Killer:
     def _kill_in_stage(self, target: Target) -> Kill | None:
         deadline = time.monotonic() + _MEET_S
         while time.monotonic() < deadline:
+            self._keep_busy(target.service)
             met = self._met(target)
             if met is not None:
                 job, seen = met

@@ -49,14 +49,14 @@ class Order:
     key: str
 
 
-def orders(number: int, run: str) -> list[Order]:
-    """Make so many orders, of both services and all contents in turn."""
+def orders(number: int, run: str, first: int = 0) -> list[Order]:
+    """Make so many orders of a run, from its `first` on, of both services and all contents in turn."""
     files = {
         "amt": [recording(RECORDING_S, begin_s=4.0 * content) for content in range(CONTENTS)],
         "omr": [_page(content) for content in range(CONTENTS)],
     }
     made = []
-    for index in range(number):
+    for index in range(first, first + number):
         service, content = ("amt", "omr")[index % 2], index // 2 % CONTENTS
         made.append(Order(service, content, files[service][content], f"{run}-{index}"))
     return made

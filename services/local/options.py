@@ -32,6 +32,8 @@ class StackOptions:
         triton_environment: the folder that `services.triton.environment` prepared.
         database_url: where jobs are kept.
         files_url: where their files lie.
+        models_url: where published versions of models lie.
+        release_url: where the release manifest is kept.
         programs: which of `PROGRAMS` and `MONITORING` it consists of.
     """
 
@@ -40,6 +42,8 @@ class StackOptions:
     triton_environment: Path = DEFAULT_ROOT
     database_url: str = f"sqlite:///{REPOSITORY_ROOT}/.data/copyist.sqlite"
     files_url: str = str(REPOSITORY_ROOT / ".data" / "files")
+    models_url: str = str(REPOSITORY_ROOT / ".data" / "models")
+    release_url: str = str(REPOSITORY_ROOT / ".data" / "release.json")
     host: str = "127.0.0.1"
     triton_grpc_port: int = 8001
     triton_http_port: int = 8000
@@ -78,6 +82,8 @@ class StackOptions:
                 triton_environment=Path(environment.get(PREFIX + "TRITON_ENVIRONMENT") or DEFAULT_ROOT),
                 database_url=_absolute(settings.database_url),
                 files_url=_absolute(settings.files_url),
+                models_url=_absolute(settings.models_url),
+                release_url=_absolute(settings.release_url),
                 host=settings.host,
                 triton_grpc_port=int(grpc_port),
                 triton_http_port=_port(environment, "TRITON_HTTP_PORT", defaults.triton_http_port),
@@ -103,6 +109,8 @@ class StackOptions:
             "TRITON_ENVIRONMENT": self.triton_environment,
             "DATABASE_URL": self.database_url,
             "FILES_URL": self.files_url,
+            "MODELS_URL": self.models_url,
+            "RELEASE_URL": self.release_url,
             "HOST": self.host,
             "TRITON_URL": f"{self.host}:{self.triton_grpc_port}",
             "TRITON_HTTP_PORT": self.triton_http_port,
@@ -151,6 +159,8 @@ def private(run_dir: Path, options: StackOptions | None = None) -> StackOptions:
         run_dir=run_dir.absolute(),
         database_url=f"sqlite:///{data / 'copyist.sqlite'}",
         files_url=str(data / "files"),
+        models_url=str(data / "models"),
+        release_url=str(data / "release.json"),
         triton_grpc_port=next(free),
         triton_http_port=next(free),
         triton_metrics_port=next(free),

@@ -43,6 +43,8 @@ class Settings:
         drain_s: seconds that running gRPC calls, or a worker's jobs, get to finish when the process stops.
         database_url: where jobs and keys are kept: `sqlite:///FILE`; `postgresql://...` for several machines.
         files_url: where the files of jobs lie: a folder, or `s3://BUCKET/PREFIX`.
+        models_url: where published versions of models lie: a folder, or `s3://BUCKET/PREFIX`.
+        release_url: where the release manifest is kept: a file, or `configmap://NAME` in a cluster.
         jobs_expire_days: days after its end that a job is forgotten, its files too.
         max_jobs: most unfinished jobs of one service; more are answered 429.
         max_jobs_per_owner: most unfinished jobs of one owner at one service; more are answered 429.
@@ -93,6 +95,8 @@ class Settings:
     drain_s: int = 30
     database_url: str = "sqlite:///.data/copyist.sqlite"
     files_url: str = ".data/files"
+    models_url: str = ".data/models"
+    release_url: str = ".data/release.json"
     jobs_expire_days: int = 7
     max_jobs: int = 10_000
     max_jobs_per_owner: int = 200

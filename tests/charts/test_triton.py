@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from services.triton import environment
 from services.triton.environment import REPOSITORY_ROOT
 from services.triton.server import servable_models
 from tests.charts.rendering import CASES, case, find, merged, render
+from tests.waiting import wait_for
 
 
 def arguments(name: str) -> list[str]:
@@ -93,12 +95,7 @@ def start(tmp_path: Path) -> Iterator[Callable[[str], Pod]]:
         assert process.wait(timeout=5) == 0
 
 
-def eventually(true: Callable[[], bool]) -> None:
-    """Wait until something is so."""
-    ends = time.monotonic() + 10
-    while not true():
-        assert time.monotonic() < ends
-        time.sleep(0.02)
+eventually = partial(wait_for, limit_s=10)
 
 
 def test_an_engine_that_one_pod_built_is_there_for_the_next(

@@ -7,7 +7,7 @@ import re
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import grpc
 import httpx
@@ -18,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from services.local.stack import LocalStack
 from tests.recordings import tones, with_soundfile
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.stack
 
@@ -113,19 +114,12 @@ def test_a_client_that_leaves_frees_its_place(http: httpx.Client, stack: LocalSt
     long = with_soundfile(tones(600, 8_000), 8_000, "FLAC")
     with pytest.raises(httpx.ReadTimeout):
         httpx.post(f"{stack.http_url}/v1/transcribe", files={"file": long}, timeout=httpx.Timeout(3))
-    _wait_for(lambda: _in_flight(http) == 0, seconds=10)
+    wait_for(lambda: _in_flight(http) == 0, limit_s=10)
 
 
 def _in_flight(http: httpx.Client) -> float:
     key = ("copyist_requests_in_flight", *sorted(("amt", "http", "/v1/transcribe")))
     return _samples(http).get(key, 0)
-
-
-def _wait_for(condition: Callable[[], bool], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.2)
 
 
 def _health(stack: LocalStack) -> int:
@@ -142,7 +136,7 @@ def test_without_triton_503_and_back_by_itself(http: httpx.Client, stack: LocalS
     # Stopped, not killed: the supervisor would start a killed one again before it is missed.
     os.kill(process.pid, signal.SIGSTOP)
     try:
-        _wait_for(lambda: psutil.Process(process.pid).status() == psutil.STATUS_STOPPED, seconds=10)
+        wait_for(lambda: psutil.Process(process.pid).status() == psutil.STATUS_STOPPED, limit_s=10)
         answer = http.post("/v1/transcribe", files={"file": RECORDING})
         assert answer.status_code == 503, answer.text
         assert answer.json()["type"] == "urn:copyist:problem:model-unavailable"
@@ -150,12 +144,12 @@ def test_without_triton_503_and_back_by_itself(http: httpx.Client, stack: LocalS
         assert http.get("/readyz").status_code == 503
         assert http.get("/v1/models").status_code == 503
         assert http.get("/livez").status_code == 200
-        _wait_for(lambda: _health(stack) == health_pb2.HealthCheckResponse.NOT_SERVING, seconds=15)
+        wait_for(lambda: _health(stack) == health_pb2.HealthCheckResponse.NOT_SERVING, limit_s=15)
     finally:
         os.kill(process.pid, signal.SIGCONT)
-    _wait_for(lambda: http.get("/readyz").status_code == 200, seconds=30)
+    wait_for(lambda: http.get("/readyz").status_code == 200, limit_s=30)
     assert http.post("/v1/transcribe", files={"file": RECORDING}).status_code == 200
-    _wait_for(lambda: _health(stack) == health_pb2.HealthCheckResponse.SERVING, seconds=15)
+    wait_for(lambda: _health(stack) == health_pb2.HealthCheckResponse.SERVING, limit_s=15)
 
 
 def test_triton_killed_amid_a_recording(http: httpx.Client, stack: LocalStack) -> None:
@@ -170,10 +164,10 @@ def test_triton_killed_amid_a_recording(http: httpx.Client, stack: LocalStack) -
         answers: list[httpx.Response] = []
         sending = threading.Thread(target=lambda: answers.append(other.send(request)))
         sending.start()
-        _wait_for(lambda: _in_flight(http) == 1, seconds=10)
+        wait_for(lambda: _in_flight(http) == 1, limit_s=10)
         time.sleep(1)
         os.kill(process.pid, signal.SIGKILL)
         sending.join()
     assert answers[0].status_code in (200, 503), answers[0].text
-    _wait_for(lambda: http.get("/readyz").status_code == 200, seconds=60)
+    wait_for(lambda: http.get("/readyz").status_code == 200, limit_s=60)
     assert http.post("/v1/transcribe", files={"file": RECORDING}).status_code == 200

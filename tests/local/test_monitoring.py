@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
-import time
-from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -19,7 +15,9 @@ from services.local.errors import StackError
 from services.local.options import MONITORING, StackOptions, private, watching
 from services.local.stack import LocalStack
 from services.triton.environment import REPOSITORY_ROOT
+from tests.local.command_line import command as stack_command
 from tests.triton.models import repository
+from tests.waiting import wait_for
 
 pytestmark = [
     pytest.mark.stack,
@@ -30,23 +28,8 @@ pytestmark = [
 ]
 
 
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, "not so in time"
-        time.sleep(0.2)
-
-
-def command(options: StackOptions, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "services.local", *arguments],
-        cwd=REPOSITORY_ROOT,
-        env={**os.environ, **options.variables},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+#: These start and stop less than a whole stack.
+command = partial(stack_command, limit_s=120)
 
 
 def targets(options: StackOptions) -> dict[str, str]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -14,6 +14,7 @@ import pytest
 from services.local.stack import LocalStack
 from services.local.state import ProgramState
 from services.triton.environment import REPOSITORY_ROOT
+from tests import waiting
 
 pytestmark = pytest.mark.stack
 
@@ -63,11 +64,7 @@ def serving(stack: LocalStack, name: str) -> psutil.Process:
     raise AssertionError(f"nothing listens on {port}")
 
 
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + BACK_WITHIN_S
-    while not condition():
-        assert time.monotonic() < deadline, "not so in time"
-        time.sleep(0.1)
+wait_for = partial(waiting.wait_for, limit_s=BACK_WITHIN_S)
 
 
 def ready(stack: LocalStack) -> bool:

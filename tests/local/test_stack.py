@@ -7,8 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +20,9 @@ from services.local.options import StackOptions, private
 from services.local.stack import LocalStack
 from services.local.state import StackState
 from services.triton.environment import REPOSITORY_ROOT
+from tests.local.command_line import command
 from tests.triton.models import repository
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.stack
 
@@ -32,19 +33,6 @@ def options(tmp_path: Path) -> Iterator[StackOptions]:
     options = replace(private(tmp_path / "run"), model_repository=models, programs=("triton",))
     yield options
     stack.down(options, lambda _: None)
-
-
-def command(options: StackOptions, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the command line as `make` does."""
-    return subprocess.run(
-        [sys.executable, "-m", "services.local", *arguments],
-        cwd=REPOSITORY_ROOT,
-        env={**os.environ, **options.variables},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=240,
-    )
 
 
 def processes(options: StackOptions) -> list[psutil.Process]:
@@ -60,13 +48,6 @@ def processes(options: StackOptions) -> list[psutil.Process]:
 
 def shared_memory(options: StackOptions) -> list[Path]:
     return list(Path("/dev/shm").glob(f"copyist_{options.triton_grpc_port}*"))
-
-
-def wait_for(condition: Callable[[], bool], limit_s: float = 60) -> None:
-    deadline = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < deadline, "not so in time"
-        time.sleep(0.05)
 
 
 def running(options: StackOptions) -> StackState:

@@ -1,0 +1,1 @@
+"""Releases: which versions of the models serve, and what share of requests each takes."""
