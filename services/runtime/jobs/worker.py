@@ -18,11 +18,11 @@ from typing import Final
 from services.errors import CopyistError, DatabaseUnavailableError, TryAgainError
 from services.runtime import logs, tracing
 from services.runtime.database import connect
+from services.runtime.endpoints import Endpoints
 from services.runtime.files import FileStore
 from services.runtime.jobs import gauges
 from services.runtime.jobs.attempts import Attempts, LostAttemptError
 from services.runtime.jobs.durable import Durable
-from services.runtime.jobs.endpoints import Endpoints
 from services.runtime.jobs.expiry import Expiry
 from services.runtime.jobs.patience import patiently
 from services.runtime.jobs.queue import JobQueue

@@ -1,17 +1,17 @@
-"""A worker's health and metrics over HTTP."""
+"""Health and metrics over HTTP, of programs that are no services."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 from services.errors import CopyistError
 from services.runtime import metrics, problems
@@ -28,27 +28,33 @@ class _Server(uvicorn.Server):
 
 
 class Endpoints:
-    """Serves /livez, /readyz and /metrics within the worker's event loop.
+    """Serves /livez, /readyz and /metrics within the program's event loop.
 
     Args:
         host, port: where.
         alive: raises CopyistError when the process should be started anew.
-        ready: raises CopyistError when no job could be done now.
+        ready: raises CopyistError when the program could not do its work now.
+        routes: what is served beside these.
     """
 
     def __init__(
-        self, host: str, port: int, alive: Callable[[], None], ready: Callable[[], Awaitable[None]]
+        self,
+        host: str,
+        port: int,
+        alive: Callable[[], None],
+        ready: Callable[[], Awaitable[None]],
+        routes: Sequence[BaseRoute] = (),
     ) -> None:
         self._host, self._port = host, port
         self._alive = alive
         self._ready = ready
-        routes = [
+        health = [
             Route("/livez", self._livez),
             Route("/readyz", self._readyz),
             Route("/metrics", self._metrics),
         ]
         config = uvicorn.Config(
-            Starlette(routes=routes),
+            Starlette(routes=[*health, *routes]),
             log_config=None,
             access_log=False,
             lifespan="off",
