@@ -29,6 +29,8 @@ ELSEWHERE: dict[str, tuple[dict[str, Any], str]] = {
         "postgresql://db/copyist",
     ),
     "files_url": ({"files": {"url": "s3://other/place"}}, "s3://other/place"),
+    "models_url": ({"modelSync": {"enabled": True, "url": "s3://models/m"}}, "s3://models/m"),
+    "release_url": ({"modelSync": {"enabled": True, "url": "s3://models/m"}}, "configmap://copyist-release"),
 }
 #: These come out of a pod's name, or out of a secret: never as plain text.
 REFERENCES = {"worker_id", "webhook_secret"}
