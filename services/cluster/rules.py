@@ -31,6 +31,13 @@ JOBS: Final = (
     Rule("", "pods/log", frozenset({"get"})),
 )
 
+#: `services.cluster.cron_jobs`, for who starts a Job from a CronJob's template and looks at the Jobs that it
+#: started.
+CRON_JOB_STARTER: Final = (
+    Rule("batch", "cronjobs", frozenset({"get"})),
+    Rule("batch", "jobs", frozenset({"create", "get", "list"})),
+)
+
 #: `services.cluster.config_maps`, for who reads and follows one ConfigMap; may be given for its name alone.
 CONFIG_MAP_READER: Final = (Rule("", "configmaps", frozenset({"get", "list", "watch"})),)
 

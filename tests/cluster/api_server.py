@@ -26,7 +26,12 @@ from kubernetes_validate import ValidationError, validate
 
 TOKEN = "the-service-account's"
 NAMESPACE = "copyist"
-KINDS = {"jobs": ("batch/v1", "Job"), "pods": ("v1", "Pod"), "configmaps": ("v1", "ConfigMap")}
+KINDS = {
+    "jobs": ("batch/v1", "Job"),
+    "cronjobs": ("batch/v1", "CronJob"),
+    "pods": ("v1", "Pod"),
+    "configmaps": ("v1", "ConfigMap"),
+}
 QUANTITIES = ("limits", "requests")
 PATH = re.compile(
     r"/(?:api/v1|apis/(?P<group>batch)/v1)/namespaces/(?P<namespace>[^/]+)/(?P<resource>[a-z]+)"
@@ -168,11 +173,10 @@ class ApiServer:
     def allow(self, call: Call) -> None:
         """Refuse what no right covers, in the words of the API server."""
         if self.rights is not None and call.right not in self.rights:
-            plural = f"{call.resource}.{call.group}" if call.group else call.resource
             raise RefusalError(
                 403,
                 "Forbidden",
-                f'{plural} "{call.name}" is forbidden: '
+                f'{_plural(call.resource)} "{call.name}" is forbidden: '
                 f'User "system:serviceaccount:{NAMESPACE}:copyist-retrain" '
                 f'cannot {call.verb} resource "{call.resource}" in API group "{call.group}" '
                 f'in the namespace "{NAMESPACE}"',
@@ -182,8 +186,7 @@ class ApiServer:
         """Read one."""
         with self._changed:
             if (resource, name) not in self._objects:
-                plural = "jobs.batch" if resource == "jobs" else resource
-                raise RefusalError(404, "NotFound", f'{plural} "{name}" not found')
+                raise RefusalError(404, "NotFound", f'{_plural(resource)} "{name}" not found')
             return deepcopy(self._objects[resource, name])
 
     def list(self, resource: str, query: dict[str, str]) -> dict[str, Any]:
@@ -289,6 +292,17 @@ class ApiServer:
             }
 
 
+def _group(resource: str) -> str:
+    """The API group of a resource; empty for the core."""
+    group, _, version = KINDS[resource.partition("/")[0]][0].partition("/")
+    return group if version else ""
+
+
+def _plural(resource: str) -> str:
+    """What the API server calls a resource in its messages."""
+    return f"{resource}.{_group(resource)}" if _group(resource) else resource
+
+
 def _canonical(body: Any, *, quantities: bool = False) -> Any:
     """The object as it is stored: quantities, which may come as numbers, are texts."""
     if isinstance(body, dict):
@@ -382,7 +396,7 @@ class Handler(BaseHTTPRequestHandler):
         found = PATH.fullmatch(parts.path)
         if not found or found["namespace"] != NAMESPACE or found["resource"] not in KINDS:
             raise RefusalError(404, "NotFound", "the server could not find the requested resource")
-        if (found["group"] or "") != ("batch" if found["resource"] == "jobs" else ""):
+        if (found["group"] or "") != _group(found["resource"]):
             raise RefusalError(404, "NotFound", "the server could not find the requested resource")
         query = dict(parse_qsl(parts.query))
         name = found["name"] or ""

@@ -9,6 +9,7 @@ from typing import Any
 from kubernetes.client import Configuration
 
 from services.cluster.connection import Cluster
+from services.cluster.rules import Rule
 from tests.cluster.api_server import NAMESPACE, TOKEN, ApiServer
 
 
@@ -40,6 +41,20 @@ def training(name: str = "train-piano-7", *, image: str = "copyist-training:0.1.
             },
         },
     }
+
+
+def cron_job(name: str = "copyist-retrain-piano") -> dict[str, Any]:
+    template = training()["spec"]["template"]
+    template["spec"]["containers"] = [
+        {"name": "retrain", "image": "copyist-training:0.1.0", "command": ["copyist", "retrain", "piano"]}
+    ]
+    labels = {"app.kubernetes.io/component": "retrain", "app.kubernetes.io/managed-by": "Helm"}
+    job = {"metadata": {"labels": labels}, "spec": {"backoffLimit": 6, "template": template}}
+    return {"metadata": {"name": name}, "spec": {"schedule": "0 2 * * 0", "jobTemplate": job}}
+
+
+def rights(*of: Rule) -> set[tuple[str, str, str]]:
+    return {(verb, rule.group, rule.resource) for rule in of for verb in rule.verbs}
 
 
 COMPLETE = {"type": "Complete", "status": "True", "lastTransitionTime": "2026-11-21T10:00:00Z"}

@@ -6,11 +6,7 @@ from services.cluster import rules
 from services.cluster.config_maps import ConfigMaps
 from services.cluster.jobs import JobPhase, Jobs
 from tests.cluster.api_server import ApiServer
-from tests.cluster.manifests import COMPLETE, later, training
-
-
-def rights(*of: rules.Rule) -> set[tuple[str, str, str]]:
-    return {(verb, rule.group, rule.resource) for rule in of for verb in rule.verbs}
+from tests.cluster.manifests import COMPLETE, later, rights, training
 
 
 def test_the_rules_of_jobs_are_what_is_called_and_no_more(api: ApiServer, jobs: Jobs) -> None:
