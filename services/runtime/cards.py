@@ -19,10 +19,19 @@ def read_card(model_repository: Path, model: str) -> Mapping[str, Any]:
     path = model_repository / model / "card.json"
     if not path.exists():
         return {}
+    return parse_card(path.read_bytes(), str(path))
+
+
+def parse_card(content: bytes, name: str) -> Mapping[str, Any]:
+    """Read a model's card of its bytes; `name` is what errors call it.
+
+    Raises:
+        ModelError: it is not a JSON object.
+    """
     try:
-        card = json.loads(path.read_text("utf-8"))
+        card = json.loads(content)
     except ValueError as error:
-        raise ModelError(f"{path} is not JSON ({error}).", remedy="Write the card anew.") from None
+        raise ModelError(f"{name} is not JSON ({error}).", remedy="Write the card anew.") from None
     if not isinstance(card, dict):
-        raise ModelError(f"{path} holds no JSON object.", remedy="Write the card anew.")
+        raise ModelError(f"{name} holds no JSON object.", remedy="Write the card anew.")
     return card

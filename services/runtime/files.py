@@ -1,9 +1,10 @@
-"""The files of jobs: in a folder, or in a bucket of an object storage that speaks S3."""
+"""The files of jobs and models: in a folder, or in a bucket of an object storage that speaks S3."""
 
 from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import os
 import uuid
 from collections.abc import Iterator
@@ -72,6 +73,18 @@ class FileStore:
         """Write a file from where the source stands to its end; it appears whole or not at all."""
         with storage_errors():
             return self._write_object(path, source) if self._is_s3 else self._write_local(path, source)
+
+    def create(self, path: str, content: bytes) -> None:
+        """Write a small file unless there is one; of several who try at once, one succeeds.
+
+        Raises:
+            FileExistsError: there is one.
+        """
+        with storage_errors():
+            if self._is_s3:
+                self._files.pipe_file(self._full(path), content, mode="create")
+            else:
+                self._create_local(path, content)
 
     def read(self, path: str) -> bytes:
         """Read a whole file.
@@ -159,6 +172,16 @@ class FileStore:
             raise
         return stored
 
+    def _create_local(self, path: str, content: bytes) -> None:
+        target = Path(self._full(path))
+        aside = f"{path}.{uuid.uuid4().hex}{_PART_SUFFIX}"
+        self._write_local(aside, io.BytesIO(content))
+        try:
+            # A link, unlike a rename, does not replace what is there.
+            target.hardlink_to(self._full(aside))
+        finally:
+            Path(self._full(aside)).unlink()
+
     def _write_object(self, path: str, source: BinaryIO) -> StoredFile:
         file = self._files.open(self._full(path), "wb")
         try:
@@ -174,10 +197,10 @@ class FileStore:
 
 @contextmanager
 def storage_errors() -> Iterator[None]:
-    """Make Copyist's errors of what goes wrong with files, other than that one is not there."""
+    """Make Copyist's errors of what goes wrong with files, other than that one is there or is not."""
     try:
         yield
-    except FileNotFoundError:
+    except (FileNotFoundError, FileExistsError):
         raise
     except OSError as error:
         if error.errno in _FULL:
