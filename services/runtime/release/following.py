@@ -45,9 +45,5 @@ class Followed:
         if str(error) == self._complaint:
             return
         self._complaint = str(error)
-        kept = (
-            "nothing is released before it can"
-            if self._last is None
-            else f"revision {self._last.revision} stays"
-        )
-        log.error("the release manifest cannot be followed, %s: %s", kept, error)
+        stays = "no release is known" if self._last is None else f"revision {self._last.revision} stays"
+        log.error("the release manifest cannot be used, %s: %s", stays, error)

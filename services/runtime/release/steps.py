@@ -1,8 +1,8 @@
 """The steps of a release: each makes the next manifest of the one in force, or says why it cannot.
 
 Steps are pure; `apply` takes them to where the manifest is kept. All take the manifest first, then `model`,
-and `by` (who made the change) and `why` (empty where nothing is to be said). `version`, where it is optional, is
-the number that the step is meant for: another one on trial by now is left alone.
+and `by` (who made the change) and `why` (empty where nothing is to be said). `version`, where it is optional,
+is the number that the step is meant for: another one on trial by now is left alone.
 """
 
 from __future__ import annotations
