@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from importlib import import_module
+from importlib.util import find_spec
 from io import TextIOWrapper
 from typing import Final, NoReturn
 
@@ -25,6 +26,9 @@ OPERATING: Final[Mapping[str, str]] = {
     "drift": "services.operate.drift",
     "keys": "services.operate.keys",
     "migrate": "services.operate.migrate",
+    "models": "pipelines.registry.command",
+    "trigger": "services.operate.trigger",
+    "retrain": "pipelines.retraining.command",
     "worker": "services.operate.worker",
 }
 
@@ -34,14 +38,19 @@ class LazyGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """List all commands."""
-        return sorted([*super().list_commands(ctx), *OPERATING])
+        return sorted([*super().list_commands(ctx), *filter(_is_installed, OPERATING)])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Find a command, loading it where it must be."""
-        if cmd_name in OPERATING:
+        if cmd_name in OPERATING and _is_installed(cmd_name):
             command: click.Command = getattr(import_module(OPERATING[cmd_name]), cmd_name)
             return command
         return super().get_command(ctx, cmd_name)
+
+
+def _is_installed(command: str) -> bool:
+    """Whether the code of a command is there: the image of the services has no `pipelines`."""
+    return find_spec(OPERATING[command].partition(".")[0]) is not None
 
 
 @click.group(

@@ -1,10 +1,14 @@
-"""Prometheus and Alertmanager beside a local stack: Debian's programs, with the rules of `monitoring/`."""
+"""What watches a local stack: Debian's Prometheus and Alertmanager, with the rules of `monitoring/`, and the
+retraining trigger that Alertmanager calls.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
+import sys
 from typing import Any, Final
 
 import httpx
@@ -12,10 +16,12 @@ import httpx
 from services.local.errors import StackError
 from services.local.options import MONITORING, PROGRAMS, StackOptions
 from services.local.program import Health, Program
+from services.runtime.settings import PREFIX, Settings
 from services.triton.environment import REPOSITORY_ROOT
 
 _FOLDER: Final = REPOSITORY_ROOT / "monitoring"
 _EVERY: Final = "5s"
+_TOKEN: Final = PREFIX + "TRIGGER_TOKEN"
 
 
 def prometheus(options: StackOptions) -> Program:
@@ -47,17 +53,47 @@ def alertmanager(options: StackOptions) -> Program:
         StackError: it is not installed.
     """
     program = _found("prometheus-alertmanager", "prometheus-alertmanager")
+    _token(options)
+    configuration = options.run_dir / "alertmanager.yaml"
+    there = f"http://127.0.0.1:{Settings().trigger_port}/"
+    here = f"http://{options.host}:{options.trigger_port}/"
+    configuration.write_text((_FOLDER / "alertmanager.yaml").read_text("utf-8").replace(there, here), "utf-8")
     return _program(
         "alertmanager",
         [
             program,
-            f"--config.file={_FOLDER / 'alertmanager.yaml'}",
+            f"--config.file={configuration}",
             f"--storage.path={options.run_dir / 'alertmanager'}",
             f"--web.listen-address={options.host}:{options.alertmanager_port}",
             "--cluster.listen-address=",  # it has no peers
         ],
         f"http://{options.host}:{options.alertmanager_port}",
     )
+
+
+def trigger(options: StackOptions) -> Program:
+    """The retraining trigger, with the token that Alertmanager shows it."""
+    http = f"http://{options.host}:{options.trigger_port}"
+    copyist = [sys.executable, "-m", "services.client.cli"]
+    return Program(
+        name="trigger",
+        command=[*copyist, "trigger", "serve", "--runs", str(options.run_dir / "retraining-runs")],
+        variables={**os.environ, **options.variables, _TOKEN: _token(options)},
+        addresses={"metrics": f"{http}/metrics"},
+        health=lambda client: _health(client, f"{http}/readyz"),
+        cleanup=lambda: None,
+        grace_s=10.0,
+    )
+
+
+def _token(options: StackOptions) -> str:
+    """The trigger's token: the operator's, or else one that is made once and kept."""
+    # Alertmanager's configuration, a copy of which lies beside it, knows it by this name.
+    file = options.run_dir / "trigger-token"
+    token = os.environ.get(_TOKEN) or (file.read_text() if file.exists() else secrets.token_hex())
+    file.touch(mode=0o600)
+    file.write_text(token)
+    return token
 
 
 def _found(name: str, package: str) -> str:
@@ -73,15 +109,15 @@ def _program(name: str, command: list[str], http: str) -> Program:
         command=command,
         variables=os.environ,
         addresses={"HTTP": http},
-        health=lambda client: _health(client, http),
+        health=lambda client: _health(client, f"{http}/-/ready"),
         cleanup=lambda: None,
         grace_s=10.0,
     )
 
 
-def _health(client: httpx.Client, http: str) -> Health:
-    answer = client.get(f"{http}/-/ready")
-    return Health() if answer.is_success else Health(f"/-/ready answers {answer.status_code}")
+def _health(client: httpx.Client, address: str) -> Health:
+    answer = client.get(address)
+    return Health() if answer.is_success else Health(f"{address} answers {answer.status_code}")
 
 
 def _configuration(options: StackOptions) -> dict[str, Any]:
@@ -91,9 +127,11 @@ def _configuration(options: StackOptions) -> dict[str, Any]:
         "omr": options.omr_http_port,
         "amt-worker": options.amt_worker_port,
         "omr-worker": options.omr_worker_port,
+        "trigger": options.trigger_port,
     }
     # Beside a stack that has a supervisor of its own, all of its programs are asked.
-    asked = [name for name in options.programs if name not in MONITORING] or PROGRAMS
+    watched = [name for name in options.programs if name not in MONITORING] or PROGRAMS
+    asked = [*watched, *(name for name in options.programs if name in MONITORING and name in ports)]
     return {
         "global": {"scrape_interval": _EVERY, "evaluation_interval": _EVERY},
         "rule_files": [str(_FOLDER / "rules" / "*.yaml")],

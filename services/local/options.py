@@ -19,7 +19,7 @@ SERVING: Final = ("triton", "amt", "omr")
 #: Every program of the stack, in the order in which they start.
 PROGRAMS: Final = (*SERVING, "amt-worker", "omr-worker")
 #: Programs that watch a stack.
-MONITORING: Final = ("alertmanager", "prometheus")
+MONITORING: Final = ("trigger", "alertmanager", "prometheus")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +54,7 @@ class StackOptions:
     omr_grpc_port: int = 3003
     amt_worker_port: int = 3004
     omr_worker_port: int = 3005
+    trigger_port: int = 3007
     prometheus_port: int = 9090
     alertmanager_port: int = 9093
     programs: tuple[str, ...] = PROGRAMS
@@ -94,6 +95,7 @@ class StackOptions:
                 omr_grpc_port=settings.omr_grpc_port,
                 amt_worker_port=settings.amt_worker_port,
                 omr_worker_port=settings.omr_worker_port,
+                trigger_port=settings.trigger_port,
                 prometheus_port=_port(environment, "PROMETHEUS_PORT", defaults.prometheus_port),
                 alertmanager_port=_port(environment, "ALERTMANAGER_PORT", defaults.alertmanager_port),
             )
@@ -121,6 +123,7 @@ class StackOptions:
             "OMR_GRPC_PORT": self.omr_grpc_port,
             "AMT_WORKER_PORT": self.amt_worker_port,
             "OMR_WORKER_PORT": self.omr_worker_port,
+            "TRIGGER_PORT": self.trigger_port,
             "PROMETHEUS_PORT": self.prometheus_port,
             "ALERTMANAGER_PORT": self.alertmanager_port,
         }
@@ -144,6 +147,7 @@ class StackOptions:
             },
             "amt-worker": {"the audio worker's metrics": self.amt_worker_port},
             "omr-worker": {"the page worker's metrics": self.omr_worker_port},
+            "trigger": {"the retraining trigger's HTTP": self.trigger_port},
             "prometheus": {"Prometheus": self.prometheus_port},
             "alertmanager": {"Alertmanager": self.alertmanager_port},
         }
@@ -170,6 +174,7 @@ def private(run_dir: Path, options: StackOptions | None = None) -> StackOptions:
         omr_grpc_port=next(free),
         amt_worker_port=next(free),
         omr_worker_port=next(free),
+        trigger_port=next(free),
         prometheus_port=next(free),
         alertmanager_port=next(free),
     )
@@ -215,7 +220,7 @@ def _free_ports() -> Iterator[int]:
     """Ports that nothing listens on; all different, as each is held until the last was found."""
     with ExitStack() as held:
         ports = []
-        for _ in range(11):
+        for _ in range(12):
             probe = held.enter_context(closing(socket.socket()))
             probe.bind(("127.0.0.1", 0))
             ports.append(probe.getsockname()[1])

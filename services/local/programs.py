@@ -34,6 +34,7 @@ def programs(options: StackOptions) -> list[Program]:
         "omr": _omr,
         "amt-worker": _amt_worker,
         "omr-worker": _omr_worker,
+        "trigger": monitoring.trigger,
         "prometheus": monitoring.prometheus,
         "alertmanager": monitoring.alertmanager,
     }

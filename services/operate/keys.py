@@ -10,6 +10,7 @@ from typing import Final
 
 import click
 
+from services.operate.columns import columns
 from services.operate.environment import settings
 from services.runtime.database import connect
 from services.runtime.door.keyring import FRESH_S
@@ -109,9 +110,7 @@ def list_() -> None:
         ("KEY", "OWNER", "SCOPES", "STATE", "CREATED", "EXPIRES", "LAST USED", "LABEL")
     ]
     rows += [_row(record) for record in records]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    click.echo(columns(rows))
 
 
 @keys.command()

@@ -45,6 +45,8 @@ class Settings:
         files_url: where the files of jobs lie: a folder, or `s3://BUCKET/PREFIX`.
         models_url: where published versions of models lie: a folder, or `s3://BUCKET/PREFIX`.
         release_url: where the release manifest is kept: a file, or `configmap://NAME` in a cluster.
+        runs_folder: where runs of retraining and what they have made lie; in a cluster, on a volume of all of them.
+        registry_url: where MLflow records runs and versions: `sqlite:///FILE`, or a server's address.
         jobs_expire_days: days after its end that a job is forgotten, its files too.
         max_jobs: most unfinished jobs of one service; more are answered 429.
         max_jobs_per_owner: most unfinished jobs of one owner at one service; more are answered 429.
@@ -58,6 +60,11 @@ class Settings:
         omr_worker_port: port of a page worker's health and metrics.
         webhook_secret: signs the calls that tell of finished jobs; without it, no webhooks are taken.
         webhook_attempts: how often a webhook is tried, over about a day.
+        trigger_port: port where Alertmanager calls the retraining trigger, and of its health and metrics.
+        trigger_token: what Alertmanager must show to the retraining trigger; without it, none runs.
+        retrain_by: what the trigger starts: `process` on its machine, or `cronjob://NAME`, Jobs of NAME-MODEL.
+        retrain_cooldown_h: hours after a triggered retraining of a model in which no other is started.
+        retrain_per_month: most retrainings that are triggered within 30 days, of all models together.
         auth: whether callers must show an API key or a token; owners then see only what is theirs.
         oidc_issuer: whose tokens are taken; empty for API keys alone.
         oidc_audience: whom a token must be meant for.
@@ -97,6 +104,8 @@ class Settings:
     files_url: str = ".data/files"
     models_url: str = ".data/models"
     release_url: str = ".data/release.json"
+    runs_folder: Path = Path(".data/runs")
+    registry_url: str = "sqlite:///.data/mlflow.sqlite"
     jobs_expire_days: int = 7
     max_jobs: int = 10_000
     max_jobs_per_owner: int = 200
@@ -110,6 +119,11 @@ class Settings:
     omr_worker_port: int = 3005
     webhook_secret: str = ""
     webhook_attempts: int = 8
+    trigger_port: int = 3007
+    trigger_token: str = ""
+    retrain_by: str = "process"
+    retrain_cooldown_h: int = 24
+    retrain_per_month: int = 6
     auth: bool = False
     oidc_issuer: str = ""
     oidc_audience: str = "copyist"

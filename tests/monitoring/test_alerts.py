@@ -290,7 +290,7 @@ def alerts_of(scenario: Scenario, series: tuple[Series, ...], alerts: list[dict[
 def test_an_alert_fires_on_what_it_is_for_and_is_silent_short_of_it(number: int, tmp_path: Path) -> None:
     scenario = SCENARIOS[number]
     file, rule = _file_with(scenario, tmp_path)
-    expected = [{"exp_labels": {**scenario.labels, "severity": rule["labels"]["severity"]}}]
+    expected = [{"exp_labels": {**scenario.labels, **rule["labels"]}}]
     check_rules(
         tmp_path,
         [alerts_of(scenario, scenario.fires, expected), alerts_of(scenario, scenario.silent, [])],

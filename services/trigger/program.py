@@ -1,0 +1,88 @@
+"""The trigger as a program: its parts, and their life."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+
+from services.errors import CopyistError, DatabaseUnavailableError
+from services.runtime import logs
+from services.runtime.database import Database, connect
+from services.runtime.endpoints import Endpoints
+from services.runtime.jobs.patience import patiently
+from services.runtime.migrations import prepare
+from services.runtime.settings import Settings
+from services.trigger import metrics
+from services.trigger.decisions import Policy
+from services.trigger.keeper import Keeper
+from services.trigger.receiver import Receiver
+from services.trigger.starters import Starter
+from services.trigger.store import RequestStore
+
+
+class NoTokenError(CopyistError):
+    """The trigger has no token to ask for."""
+
+    slug = "no-trigger-token"
+    title = "The retraining trigger needs a token"
+
+
+def run_trigger(settings: Settings, starter: Starter) -> None:
+    """Take alerts and keep retrainings going until the process is told to end (SIGTERM or SIGINT).
+
+    Args:
+        settings: as the operator has them.
+        starter: what starts retrainings.
+
+    Raises:
+        NoTokenError: there is no token, and nobody may be let in without.
+        SchemaError: the database must be migrated first.
+        OSError: the port is taken.
+    """
+    if not settings.trigger_token:
+        raise NoTokenError(
+            "COPYIST_TRIGGER_TOKEN is not set.",
+            remedy="Set it, and give Alertmanager the same one: `credentials_file`.",
+        )
+    logs.configure(settings, "trigger")
+    asyncio.run(_run(settings, starter))
+
+
+async def _run(settings: Settings, starter: Starter) -> None:
+    told_to_end = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, told_to_end.set)
+    database = connect(settings.database_url)
+    policy = Policy.of(settings)
+    metrics.declare(policy.models)
+    store = RequestStore(database)
+    keeper = Keeper(store, starter, policy.models)
+    prepared = asyncio.ensure_future(_prepared(database))
+
+    async def check_ready() -> None:
+        if not prepared.done():
+            raise DatabaseUnavailableError("The trigger has not reached the database yet.")
+        keeper.check()
+
+    receiver = Receiver(settings.trigger_token, store, policy, keeper.wake)
+    endpoints = Endpoints(
+        settings.host, settings.trigger_port, keeper.check_alive, check_ready, receiver.routes()
+    )
+    await endpoints.start()
+    ending = asyncio.ensure_future(told_to_end.wait())
+    try:
+        await asyncio.wait((prepared, ending), return_when=asyncio.FIRST_COMPLETED)
+        if prepared.done():
+            await prepared
+            keeper.start()
+            await ending
+            await asyncio.to_thread(keeper.stop)
+    finally:
+        prepared.cancel()
+        ending.cancel()
+        await endpoints.stop()
+        database.close()
+
+
+async def _prepared(database: Database) -> None:
+    await patiently(lambda: asyncio.to_thread(prepare, database))
