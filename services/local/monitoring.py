@@ -74,10 +74,9 @@ def alertmanager(options: StackOptions) -> Program:
 def trigger(options: StackOptions) -> Program:
     """The retraining trigger, with the token that Alertmanager shows it."""
     http = f"http://{options.host}:{options.trigger_port}"
-    copyist = [sys.executable, "-m", "services.client.cli"]
     return Program(
         name="trigger",
-        command=[*copyist, "trigger", "serve", "--runs", str(options.run_dir / "retraining-runs")],
+        command=[sys.executable, "-m", "services.client.cli", "trigger", "serve"],
         variables={**os.environ, **options.variables, _TOKEN: _token(options)},
         addresses={"metrics": f"{http}/metrics"},
         health=lambda client: _health(client, f"{http}/readyz"),

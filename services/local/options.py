@@ -19,7 +19,7 @@ SERVING: Final = ("triton", "amt", "omr")
 #: Every program of the stack, in the order in which they start.
 PROGRAMS: Final = (*SERVING, "amt-worker", "omr-worker")
 #: Programs that watch a stack.
-MONITORING: Final = ("trigger", "alertmanager", "prometheus")
+MONITORING: Final = ("trigger", "release-watch", "alertmanager", "prometheus")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +34,8 @@ class StackOptions:
         files_url: where their files lie.
         models_url: where published versions of models lie.
         release_url: where the release manifest is kept.
+        runs_folder: where runs of retraining lie.
+        registry_url: where MLflow records them.
         programs: which of `PROGRAMS` and `MONITORING` it consists of.
     """
 
@@ -44,6 +46,8 @@ class StackOptions:
     files_url: str = str(REPOSITORY_ROOT / ".data" / "files")
     models_url: str = str(REPOSITORY_ROOT / ".data" / "models")
     release_url: str = str(REPOSITORY_ROOT / ".data" / "release.json")
+    runs_folder: Path = REPOSITORY_ROOT / ".data" / "runs"
+    registry_url: str = f"sqlite:///{REPOSITORY_ROOT}/.data/mlflow.sqlite"
     host: str = "127.0.0.1"
     triton_grpc_port: int = 8001
     triton_http_port: int = 8000
@@ -55,6 +59,7 @@ class StackOptions:
     amt_worker_port: int = 3004
     omr_worker_port: int = 3005
     trigger_port: int = 3007
+    release_watch_port: int = 3008
     prometheus_port: int = 9090
     alertmanager_port: int = 9093
     programs: tuple[str, ...] = PROGRAMS
@@ -85,6 +90,8 @@ class StackOptions:
                 files_url=_absolute(settings.files_url),
                 models_url=_absolute(settings.models_url),
                 release_url=_absolute(settings.release_url),
+                runs_folder=REPOSITORY_ROOT / settings.runs_folder,
+                registry_url=_absolute(settings.registry_url),
                 host=settings.host,
                 triton_grpc_port=int(grpc_port),
                 triton_http_port=_port(environment, "TRITON_HTTP_PORT", defaults.triton_http_port),
@@ -96,6 +103,7 @@ class StackOptions:
                 amt_worker_port=settings.amt_worker_port,
                 omr_worker_port=settings.omr_worker_port,
                 trigger_port=settings.trigger_port,
+                release_watch_port=settings.release_watch_port,
                 prometheus_port=_port(environment, "PROMETHEUS_PORT", defaults.prometheus_port),
                 alertmanager_port=_port(environment, "ALERTMANAGER_PORT", defaults.alertmanager_port),
             )
@@ -113,6 +121,8 @@ class StackOptions:
             "FILES_URL": self.files_url,
             "MODELS_URL": self.models_url,
             "RELEASE_URL": self.release_url,
+            "RUNS_FOLDER": self.runs_folder,
+            "REGISTRY_URL": self.registry_url,
             "HOST": self.host,
             "TRITON_URL": f"{self.host}:{self.triton_grpc_port}",
             "TRITON_HTTP_PORT": self.triton_http_port,
@@ -124,6 +134,7 @@ class StackOptions:
             "AMT_WORKER_PORT": self.amt_worker_port,
             "OMR_WORKER_PORT": self.omr_worker_port,
             "TRIGGER_PORT": self.trigger_port,
+            "RELEASE_WATCH_PORT": self.release_watch_port,
             "PROMETHEUS_PORT": self.prometheus_port,
             "ALERTMANAGER_PORT": self.alertmanager_port,
         }
@@ -165,6 +176,8 @@ def private(run_dir: Path, options: StackOptions | None = None) -> StackOptions:
         files_url=str(data / "files"),
         models_url=str(data / "models"),
         release_url=str(data / "release.json"),
+        runs_folder=data / "runs",
+        registry_url=f"sqlite:///{data / 'mlflow.sqlite'}",
         triton_grpc_port=next(free),
         triton_http_port=next(free),
         triton_metrics_port=next(free),
@@ -175,6 +188,7 @@ def private(run_dir: Path, options: StackOptions | None = None) -> StackOptions:
         amt_worker_port=next(free),
         omr_worker_port=next(free),
         trigger_port=next(free),
+        release_watch_port=next(free),
         prometheus_port=next(free),
         alertmanager_port=next(free),
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 import click
 
@@ -24,14 +23,7 @@ def trigger() -> None:
 
 
 @trigger.command()
-@click.option(
-    "--runs",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=".data/retraining-runs",
-    show_default=True,
-    help="Folder of the logs and ends of runs that are processes (COPYIST_RETRAIN_BY=process).",
-)
-def serve(runs: Path) -> None:
+def serve() -> None:
     """Take calls of Alertmanager's webhook, until told to end.
 
     They come to /v1/alerts of COPYIST_TRIGGER_PORT and must show COPYIST_TRIGGER_TOKEN. For each version of a
@@ -41,7 +33,7 @@ def serve(runs: Path) -> None:
     """
     here = settings()
     try:
-        run_trigger(here, starter(here, runs))
+        run_trigger(here, starter(here))
     except OSError as error:
         raise click.ClickException(
             f"the trigger cannot begin (COPYIST_TRIGGER_PORT): {error.strerror}."

@@ -62,7 +62,9 @@ class Settings:
         webhook_attempts: how often a webhook is tried, over about a day.
         trigger_port: port where Alertmanager calls the retraining trigger, and of its health and metrics.
         trigger_token: what Alertmanager must show to the retraining trigger; without it, none runs.
+        release_watch_port: port of the health and metrics of what watches canaries.
         retrain_by: what the trigger starts: `process` on its machine, or `cronjob://NAME`, Jobs of NAME-MODEL.
+        retrain_budget: how much a triggered retraining may do, as `copyist retrain --budget` knows it.
         retrain_cooldown_h: hours after a triggered retraining of a model in which no other is started.
         retrain_per_month: most retrainings that are triggered within 30 days, of all models together.
         auth: whether callers must show an API key or a token; owners then see only what is theirs.
@@ -121,7 +123,9 @@ class Settings:
     webhook_attempts: int = 8
     trigger_port: int = 3007
     trigger_token: str = ""
+    release_watch_port: int = 3008
     retrain_by: str = "process"
+    retrain_budget: str = "full"
     retrain_cooldown_h: int = 24
     retrain_per_month: int = 6
     auth: bool = False

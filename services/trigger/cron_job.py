@@ -10,7 +10,7 @@ from services.cluster.cron_jobs import start_from_cronjob
 from services.cluster.errors import JobNameTakenError, NotInClusterError
 from services.cluster.jobs import JobPhase, Jobs
 from services.trigger.decisions import RetrainingRequest
-from services.trigger.starters import RunPhase, RunState, command
+from services.trigger.starters import RunPhase, RunState, options
 
 _REQUEST: Final = "copyist.io/retraining-request"
 _PHASES: Final = {
@@ -27,12 +27,14 @@ class CronJobStarter:
     Args:
         cluster: where.
         name: of the CronJobs, without the model: that of `piano` is NAME-piano.
+        budget: of each run.
     """
 
-    def __init__(self, cluster: Cluster, name: str) -> None:
+    def __init__(self, cluster: Cluster, name: str, budget: str) -> None:
         self._cluster = cluster
         self._jobs = Jobs(cluster)
         self._name = name
+        self._budget = budget
 
     def start(self, request: RetrainingRequest) -> None:
         """Start it; as `Starter`."""
@@ -42,8 +44,7 @@ class CronJobStarter:
                 self._cluster,
                 f"{self._name}-{request.model}",
                 _job_name(request),
-                # The template's command names the model already.
-                arguments=command(request)[2:],
+                arguments=options(request, self._budget),
                 annotations={_REQUEST: request.id},
             )
 

@@ -10,7 +10,7 @@ from typing import IO, Final
 
 from services.trigger.decisions import RetrainingRequest
 from services.trigger.guarded import LOG, STATUS
-from services.trigger.starters import RunPhase, RunState, StartError, command
+from services.trigger.starters import RunPhase, RunState, StartError, options
 
 _COPYIST: Final = (sys.executable, "-m", "services.client.cli")
 _LOCK: Final = "lock"
@@ -24,11 +24,13 @@ class ProcessStarter:
 
     Args:
         runs: folder of the runs' logs and exit statuses, one folder for each.
+        budget: of each run.
         copyist: program and first arguments that run `copyist`.
     """
 
-    def __init__(self, runs: Path, copyist: tuple[str, ...] = _COPYIST) -> None:
+    def __init__(self, runs: Path, budget: str, copyist: tuple[str, ...] = _COPYIST) -> None:
         self._runs = runs.absolute()
+        self._budget = budget
         self._copyist = copyist
         self._children: list[subprocess.Popen[bytes]] = []
 
@@ -42,7 +44,8 @@ class ProcessStarter:
                 return
             with lock:
                 if not (folder / STATUS).exists():
-                    self._spawn(folder, lock.fileno(), command(request))
+                    arguments = ["retrain", request.model, *options(request, self._budget)]
+                    self._spawn(folder, lock.fileno(), arguments)
         except OSError as error:
             raise StartError(f"No process could be started ({error}).") from error
 

@@ -55,6 +55,11 @@ class Starter(Protocol):
         ...
 
 
-def command(request: RetrainingRequest) -> list[str]:
-    """The arguments of `copyist` that do what a request asks for."""
-    return ["retrain", request.model, "--run", request.id, "--reason", request.reason]
+def options(request: RetrainingRequest, budget: str) -> list[str]:
+    """The options of `copyist retrain MODEL` for a request.
+
+    Args:
+        request: what is asked for; a run of its name that was begun goes on.
+        budget: how much the run may do, as `copyist retrain --budget` knows it.
+    """
+    return ["--run", request.id, "--reason", request.reason, "--budget", budget]

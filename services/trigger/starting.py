@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Final
 
 from services.errors import CopyistError
@@ -21,12 +20,8 @@ class UnknownStarterError(CopyistError):
     title = "What starts a retraining is not understood"
 
 
-def starter(settings: Settings, runs: Path) -> Starter:
+def starter(settings: Settings) -> Starter:
     """Make the starter of COPYIST_RETRAIN_BY.
-
-    Args:
-        settings: as the operator has them.
-        runs: folder of the logs and ends of runs that are processes.
 
     Raises:
         UnknownStarterError: there is no such starter.
@@ -34,7 +29,7 @@ def starter(settings: Settings, runs: Path) -> Starter:
     """
     chosen = settings.retrain_by
     if chosen == _PROCESS:
-        return ProcessStarter(runs)
+        return ProcessStarter(settings.runs_folder / "triggered", settings.retrain_budget)
     name = chosen.removeprefix(_CRON_JOB)
     if not name or name == chosen:
         raise UnknownStarterError(
@@ -45,4 +40,4 @@ def starter(settings: Settings, runs: Path) -> Starter:
     from services.cluster.connection import connect
     from services.trigger.cron_job import CronJobStarter
 
-    return CronJobStarter(connect(), name)
+    return CronJobStarter(connect(), name, settings.retrain_budget)
