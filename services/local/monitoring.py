@@ -1,5 +1,5 @@
-"""What watches a local stack: Debian's Prometheus and Alertmanager, with the rules of `monitoring/`, and the
-retraining trigger that Alertmanager calls.
+"""What watches a local stack: Debian's Prometheus and Alertmanager, with the rules of `monitoring/`, the
+retraining trigger that Alertmanager calls, and the release watch that asks Prometheus about canaries.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from services.triton.environment import REPOSITORY_ROOT
 _FOLDER: Final = REPOSITORY_ROOT / "monitoring"
 _EVERY: Final = "5s"
 _TOKEN: Final = PREFIX + "TRIGGER_TOKEN"
+_PROMETHEUS: Final = PREFIX + "PROMETHEUS_URL"
 
 
 def prometheus(options: StackOptions) -> Program:
@@ -73,16 +74,14 @@ def alertmanager(options: StackOptions) -> Program:
 
 def trigger(options: StackOptions) -> Program:
     """The retraining trigger, with the token that Alertmanager shows it."""
-    http = f"http://{options.host}:{options.trigger_port}"
-    return Program(
-        name="trigger",
-        command=[sys.executable, "-m", "services.client.cli", "trigger", "serve"],
-        variables={**os.environ, **options.variables, _TOKEN: _token(options)},
-        addresses={"metrics": f"{http}/metrics"},
-        health=lambda client: _health(client, f"{http}/readyz"),
-        cleanup=lambda: None,
-        grace_s=10.0,
-    )
+    variables = {_TOKEN: _token(options)}
+    return _own("trigger", ["trigger", "serve"], options, options.trigger_port, variables)
+
+
+def release_watch(options: StackOptions) -> Program:
+    """What judges canaries by Prometheus' figures."""
+    variables = {_PROMETHEUS: f"http://{options.host}:{options.prometheus_port}"}
+    return _own("release-watch", ["release", "watch"], options, options.release_watch_port, variables)
 
 
 def _token(options: StackOptions) -> str:
@@ -114,6 +113,22 @@ def _program(name: str, command: list[str], http: str) -> Program:
     )
 
 
+def _own(
+    name: str, command: list[str], options: StackOptions, port: int, variables: dict[str, str]
+) -> Program:
+    """A program of Copyist's own: a `copyist` command with health and metrics on a port."""
+    http = f"http://{options.host}:{port}"
+    return Program(
+        name=name,
+        command=[sys.executable, "-m", "services.client.cli", *command],
+        variables={**os.environ, **options.variables, **variables},
+        addresses={"metrics": f"{http}/metrics"},
+        health=lambda client: _health(client, f"{http}/readyz"),
+        cleanup=lambda: None,
+        grace_s=10.0,
+    )
+
+
 def _health(client: httpx.Client, address: str) -> Health:
     answer = client.get(address)
     return Health() if answer.is_success else Health(f"{address} answers {answer.status_code}")
@@ -127,6 +142,7 @@ def _configuration(options: StackOptions) -> dict[str, Any]:
         "amt-worker": options.amt_worker_port,
         "omr-worker": options.omr_worker_port,
         "trigger": options.trigger_port,
+        "release-watch": options.release_watch_port,
     }
     # Beside a stack that has a supervisor of its own, all of its programs are asked.
     watched = [name for name in options.programs if name not in MONITORING] or PROGRAMS

@@ -159,6 +159,7 @@ class StackOptions:
             "amt-worker": {"the audio worker's metrics": self.amt_worker_port},
             "omr-worker": {"the page worker's metrics": self.omr_worker_port},
             "trigger": {"the retraining trigger's HTTP": self.trigger_port},
+            "release-watch": {"the release watch's metrics": self.release_watch_port},
             "prometheus": {"Prometheus": self.prometheus_port},
             "alertmanager": {"Alertmanager": self.alertmanager_port},
         }
@@ -234,7 +235,7 @@ def _free_ports() -> Iterator[int]:
     """Ports that nothing listens on; all different, as each is held until the last was found."""
     with ExitStack() as held:
         ports = []
-        for _ in range(12):
+        for _ in range(13):
             probe = held.enter_context(closing(socket.socket()))
             probe.bind(("127.0.0.1", 0))
             ports.append(probe.getsockname()[1])

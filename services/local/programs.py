@@ -35,6 +35,7 @@ def programs(options: StackOptions) -> list[Program]:
         "amt-worker": _amt_worker,
         "omr-worker": _omr_worker,
         "trigger": monitoring.trigger,
+        "release-watch": monitoring.release_watch,
         "prometheus": monitoring.prometheus,
         "alertmanager": monitoring.alertmanager,
     }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
 
 import httpx
 
@@ -28,6 +30,19 @@ class Sample:
     value: float
 
 
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Values over time with their labels; the metric's name is not among them.
+
+    Attributes:
+        labels: see there.
+        points: pairs of seconds since the epoch and value, in time order, none where there was no value.
+    """
+
+    labels: Mapping[str, str]
+    points: tuple[tuple[float, float], ...]
+
+
 class Prometheus:
     """A server, asked over HTTP.
 
@@ -38,15 +53,36 @@ class Prometheus:
     def __init__(self, url: str) -> None:
         self._url = url.rstrip("/")
 
-    def now(self, expression: str) -> list[Sample]:
-        """Evaluate an expression of PromQL that gives an instant vector.
+    def now(self, expression: str, at: datetime | None = None) -> list[Sample]:
+        """Evaluate an expression of PromQL that gives an instant vector, now or as of another moment.
 
         Raises:
             PrometheusError: it cannot be reached, or does not understand.
         """
+        asked = {"query": expression} | ({"time": str(at.timestamp())} if at is not None else {})
+        return [Sample(_labels(each), float(each["value"][1])) for each in self._result("query", asked)]
+
+    def over(self, expression: str, start: datetime, end: datetime, step: timedelta) -> list[Series]:
+        """Evaluate it at the start, and again after each step until the end.
+
+        Raises:
+            PrometheusError: it cannot be reached, or does not understand.
+        """
+        asked = {
+            "query": expression,
+            "start": str(start.timestamp()),
+            "end": str(end.timestamp()),
+            "step": str(step.total_seconds()),
+        }
+        return [
+            Series(_labels(each), tuple((float(at), float(value)) for at, value in each["values"]))
+            for each in self._result("query_range", asked)
+        ]
+
+    def _result(self, question: str, parameters: Mapping[str, str]) -> list[dict[str, Any]]:
         try:
             answer = httpx.get(
-                f"{self._url}/api/v1/query", params={"query": expression}, timeout=_LIMIT_S
+                f"{self._url}/api/v1/{question}", params=dict(parameters), timeout=_LIMIT_S
             ).json()
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             raise PrometheusError(
@@ -55,10 +91,9 @@ class Prometheus:
             ) from None
         if answer.get("status") != "success":
             raise PrometheusError(f"Prometheus refused a question: {answer.get('error', 'without a word')}.")
-        return [
-            Sample(
-                {name: text for name, text in each["metric"].items() if name != "__name__"},
-                float(each["value"][1]),
-            )
-            for each in answer["data"]["result"]
-        ]
+        found: list[dict[str, Any]] = answer["data"]["result"]
+        return found
+
+
+def _labels(result: Mapping[str, Any]) -> dict[str, str]:
+    return {name: text for name, text in result["metric"].items() if name != "__name__"}

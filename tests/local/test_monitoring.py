@@ -48,7 +48,7 @@ def test_a_stack_may_have_them_itself_with_the_rules_of_the_repository(tmp_path:
             found = http.get("/query", params={"query": "up"}).json()["data"]["result"]
             return {each["metric"]["job"]: each["value"][1] for each in found}
 
-        wait_for(lambda: up() == {"copyist-triton": "1", "copyist-trigger": "1"})
+        wait_for(lambda: up() == {f"copyist-{name}": "1" for name in ("triton", "trigger", "release-watch")})
         groups = http.get("/rules").json()["data"]["groups"]
         files = {Path(group["file"]).name for group in groups}
         assert files == {file.name for file in (REPOSITORY_ROOT / "monitoring" / "rules").glob("*.yaml")}
@@ -78,6 +78,7 @@ def test_monitors_come_beside_a_running_stack_and_go_with_it(tmp_path: Path) -> 
             "copyist-amt-worker": options.amt_worker_port,
             "copyist-omr-worker": options.omr_worker_port,
             "copyist-trigger": options.trigger_port,
+            "copyist-release-watch": options.release_watch_port,
         }
         asked = {job: f"http://127.0.0.1:{port}/metrics" for job, port in ports.items()}
         wait_for(lambda: targets(options) == asked)

@@ -56,7 +56,7 @@ def test_data_lie_in_the_repository_wherever_the_stack_is_started_unless_told_ot
 
 def test_a_private_stack_has_ports_of_its_own(tmp_path: Path) -> None:
     ports = replace(private(tmp_path), programs=(*PROGRAMS, *MONITORING)).ports()
-    assert len(ports) == len(set(ports.values())) == 12
+    assert len(ports) == len(set(ports.values())) == 13
 
 
 @pytest.mark.parametrize(
