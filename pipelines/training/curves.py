@@ -25,6 +25,15 @@ def append_row(path: Path, row: Mapping[str, float]) -> None:
         writer.writerow(row)
 
 
+def keep_rows(path: Path, until: int) -> None:
+    """Drop the rows of steps after `until`, as a run that goes on from there writes them again."""
+    if not path.exists():
+        return
+    header, *rows = path.read_text("utf-8").splitlines()
+    kept = [row for row in rows if int(row.partition(",")[0]) <= until]
+    path.write_text("\n".join([header, *kept]) + "\n", "utf-8")
+
+
 def draw_curves(folder: Path, losses: Iterable[str], scores: Iterable[str], judged_on: str) -> None:
     """Write `curves.png` from the run's `losses.csv` and `validation.csv`.
 

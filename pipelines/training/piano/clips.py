@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from pipelines.performing.damage import damage
 from pipelines.performing.pieces import FIRST_VALIDATION, piece_path
+from pipelines.training.distributed import ALONE, Ranks
+from pipelines.training.piano.recipe import Recipe
 from pipelines.training.piano.targets import targets
 from services.amt.contract import FRAME_S, HOP_SAMPLES, SAMPLE_RATE_HZ, TARGET_RMS
 
@@ -50,33 +53,44 @@ def clip(
 
 
 class Clips(IterableDataset[tuple[Tensor, Tensor]]):
-    """An endless stream of clips; pieces added to the cache meanwhile join in.
+    """An endless stream of batches: audio [B, frames * HOP_SAMPLES] and targets [B, 4, frames, 88].
+
+    Every clip is decided by the recipe's seed, its step and its place in the batch: a run that goes on after
+    an interruption, or on another number of processes, learns from the same clips.
 
     Args:
-        frames: length of each clip.
-        seed: clips depend on this, on the worker, and on `skip`.
-        skip: clips already drawn by an interrupted run, so that a resumed one goes on elsewhere.
+        recipe: says how long clips are, how many make a batch, and the seed.
+        files: the pieces to learn from.
+        skip: steps that are done already.
+        ranks: who trains together; each draws its share of every batch.
+
+    Raises:
+        FileNotFoundError: there are no pieces.
     """
 
-    def __init__(self, frames: int, seed: int, skip: int = 0) -> None:
-        self.frames = frames
-        self.seed = seed
+    def __init__(self, recipe: Recipe, files: Sequence[Path], skip: int = 0, ranks: Ranks = ALONE) -> None:
+        if not files:
+            raise FileNotFoundError("No training pieces: run `python -m pipelines.performing.pieces`.")
+        self.recipe = recipe
+        self.files = files
         self.skip = skip
+        share = ranks.share(recipe.batch)
+        self.places = range(ranks.rank * share, (ranks.rank + 1) * share)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         worker = get_worker_info()
-        random = np.random.default_rng([self.seed, self.skip, worker.id if worker else 0])
-        torch.set_num_threads(1)
-        while True:
-            available = pieces()
-            if not available:
-                raise FileNotFoundError("No training pieces: run `python -m pipelines.performing.pieces`.")
-            for _ in range(500):
-                with np.load(available[int(random.integers(len(available)))]) as piece:
-                    audio, notes = piece["audio"], piece["notes"]
-                for _ in range(2):
-                    sound, wanted = clip(random, audio, notes, self.frames)
-                    yield torch.from_numpy(sound), torch.from_numpy(wanted)
+        first, stride = (worker.id, worker.num_workers) if worker else (0, 1)
+        if worker:
+            torch.set_num_threads(1)
+        for step in count(self.skip + first, stride):
+            drawn = [self._clip(step, place) for place in self.places]
+            sounds, wanted = (np.stack(each) for each in zip(*drawn, strict=True))
+            yield torch.from_numpy(sounds), torch.from_numpy(wanted)
+
+    def _clip(self, step: int, place: int) -> tuple[np.ndarray, np.ndarray]:
+        random = np.random.default_rng([self.recipe.seed, step, place])
+        with np.load(self.files[int(random.integers(len(self.files)))]) as piece:
+            return clip(random, piece["audio"], piece["notes"], self.recipe.frames)
 
 
 def validation_clips(count: int = 16, seconds: float = 20.0) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
 
+from pipelines.training.distributed import counted
 from services.amt.contract import FRAME, OFFSET, ONSET, VELOCITY
 
 #: Onsets decide most of what a listener notices.
@@ -36,7 +37,7 @@ def _velocity_loss(logits: Tensor, wanted: Tensor) -> Tensor:
     in_clip = counts.sum(dim=(1, 2), keepdim=True)
     miss = (torch.sigmoid(logits) - wanted) * counts
     level = miss.sum(dim=(1, 2), keepdim=True) / (in_clip + 1)
-    contrast = ((miss - level) ** 2 * counts).sum() / (counts.sum() + 1)
+    contrast = ((miss - level) ** 2 * counts).sum() / counted(counts.sum())
     return (level**2).mean() + CONTRAST_WEIGHT * contrast
 
 

@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pipelines.training.distributed import BatchNorm2d
 from pipelines.training.piano.spectrogram import AXIS_PITCHES, WINDOW_CAPS, Spectrogram
 from services.amt.contract import HEADS, PITCHES
 
@@ -56,7 +57,7 @@ class NetworkSize:
 
 
 def _normalised(channels: int) -> nn.Sequential:
-    return nn.Sequential(nn.BatchNorm2d(channels), nn.ReLU())
+    return nn.Sequential(BatchNorm2d(channels), nn.ReLU())
 
 
 def _conv(inputs: int, outputs: int, kernel: tuple[int, int], dilation: int = 1) -> nn.Sequential:
@@ -99,7 +100,7 @@ class HarmonicGather(nn.Module):
         taps = sum(comb.count for comb in combs)
         for comb, conv in zip(combs, self.combs, strict=True):
             nn.init.kaiming_uniform_(conv.weight, a=math.sqrt(5 * taps / comb.count))
-        self.norm = nn.BatchNorm2d(outputs)
+        self.norm = BatchNorm2d(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         """Gather and mix."""
@@ -126,7 +127,7 @@ class PianoNetwork(nn.Module):
         size = size or NetworkSize()
         self.size = size
         self.spectrogram = Spectrogram()
-        self.input_norm = nn.BatchNorm2d(len(WINDOW_CAPS))
+        self.input_norm = BatchNorm2d(len(WINDOW_CAPS))
         self.bins = _conv(len(WINDOW_CAPS), size.first, (3, 7))
         self.to_semitones = nn.Sequential(
             nn.Conv2d(size.first, size.second, (3, 5), stride=(1, 3), padding=(1, 1), bias=False),

@@ -23,7 +23,9 @@ class Recipe:
         learning_rate: its highest value, reached after `warm_up` steps.
         average: decay of the moving average of the weights, which is what is released.
         workers: processes that make clips.
-        report_every, validate_every: in steps.
+        report_every, validate_every: in steps; a checkpoint is written with each validation.
+        frozen_norms: whether normalisation keeps the statistics and the form that it started with; for a
+            network that goes on from a released one, whose norms were folded into its convolutions.
     """
 
     seed: int = 1
@@ -39,6 +41,7 @@ class Recipe:
     workers: int = 1
     report_every: int = 50
     validate_every: int = 400
+    frozen_norms: bool = False
 
     @property
     def clip_s(self) -> float:

@@ -11,18 +11,20 @@ import argparse
 import copy
 import json
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from pipelines.cache import cache_folder
 from pipelines.evaluation.note_measures import NoteScores, as_rows, mean_scores, score_notes
 from pipelines.performing import pianos, pieces
-from pipelines.training.curves import LOSSES, VALIDATION, append_row, draw_curves
+from pipelines.training.curves import LOSSES, VALIDATION, append_row, draw_curves, keep_rows
+from pipelines.training.piano import clips
 from pipelines.training.piano.clips import Clips, validation_clips
 from pipelines.training.piano.losses import losses, total
 from pipelines.training.piano.network import NetworkSize, PianoNetwork
@@ -32,14 +34,33 @@ from services.amt.notes import find_notes
 
 
 class Trainer:
-    """One training run: its network, its moving average, its optimiser and where it stands."""
+    """One training run: its network, its moving average, its optimiser and where it stands.
 
-    def __init__(self, recipe: Recipe, folder: Path) -> None:
+    Args:
+        recipe: how it trains.
+        folder: of the run, where its checkpoint and its curves lie.
+        files: the pieces to learn from; by default those of the cache.
+        start: weights to start from (a `state_dict`), instead of random ones.
+        limit_s: seconds after which training ends, wherever it is; 0 for no limit.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        folder: Path,
+        files: Sequence[Path] | None = None,
+        start: Mapping[str, Tensor] | None = None,
+        limit_s: float = 0.0,
+    ) -> None:
         self.recipe = recipe
         self.folder = folder
+        self.files = clips.pieces() if files is None else files
+        self.limit_s = limit_s
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         torch.manual_seed(recipe.seed)
         network = PianoNetwork(NetworkSize(pitch=recipe.pitch_channels)).to(self.device)
+        if start is not None:
+            network.load_state_dict(dict(start))
         self.network = network.to(memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.network).eval()
         self.optimiser = torch.optim.AdamW(
@@ -56,13 +77,12 @@ class Trainer:
         return self.folder / "last.ckpt"
 
     def run(self) -> None:
-        """Train to the recipe's number of steps."""
-        clips = Clips(self.recipe.frames, self.recipe.seed, skip=self.step)
-        loader = DataLoader(clips, batch_size=self.recipe.batch, num_workers=self.recipe.workers)
+        """Train to the recipe's number of steps, or to the limit of time."""
+        drawn = Clips(self.recipe, self.files, skip=self.step)
+        stream = iter(DataLoader(drawn, batch_size=None, num_workers=self.recipe.workers))
         recent: list[np.ndarray] = []
-        stream = iter(loader)
         began = time.monotonic() - self.seconds
-        while self.step < self.recipe.steps:
+        while not self.ended:
             audio, wanted = next(stream)
             recent.append(self._learn(audio.to(self.device), wanted.to(self.device)))
             self.step += 1
@@ -70,15 +90,24 @@ class Trainer:
             if self.step % self.recipe.report_every == 0:
                 self._report(np.mean(recent, axis=0))
                 recent.clear()
-            if self.step % self.recipe.validate_every == 0 or self.step == self.recipe.steps:
+            if self.step % self.recipe.validate_every == 0 or self.ended:
                 self._validate()
                 self._save()
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is nothing left to do."""
+        return self.step >= self.recipe.steps or 0 < self.limit_s <= self.seconds
 
     def _learn(self, audio: Tensor, wanted: Tensor) -> np.ndarray:
         rate = self.recipe.rate_at(self.step)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         self.network.train()
+        if self.recipe.frozen_norms:
+            for layer in self.network.modules():
+                if isinstance(layer, nn.BatchNorm2d):
+                    layer.eval()
         with torch.autocast(self.device.type, torch.bfloat16):
             logits = self.network(audio)
         heads = losses(logits.float(), wanted)
@@ -142,6 +171,8 @@ class Trainer:
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.seconds = state["step"], state["seconds"]
+        for name in (LOSSES, VALIDATION):
+            keep_rows(self.folder / name, self.step)
         print(f"resuming at step {self.step}", flush=True)
 
 
