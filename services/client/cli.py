@@ -26,6 +26,7 @@ OPERATING: Final[Mapping[str, str]] = {
     "drift": "services.operate.drift",
     "keys": "services.operate.keys",
     "migrate": "services.operate.migrate",
+    "sync": "services.operate.sync",
     "models": "pipelines.registry.command",
     "trigger": "services.operate.trigger",
     "retrain": "pipelines.retraining.command",

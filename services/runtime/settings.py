@@ -58,6 +58,7 @@ class Settings:
         worker_lost_s: seconds without a sign of life after which others take over a worker's jobs.
         amt_worker_port: port of an audio worker's health and metrics.
         omr_worker_port: port of a page worker's health and metrics.
+        sync_port: port of the model sync's health and metrics.
         webhook_secret: signs the calls that tell of finished jobs; without it, no webhooks are taken.
         webhook_attempts: how often a webhook is tried, over about a day.
         trigger_port: port where Alertmanager calls the retraining trigger, and of its health and metrics.
@@ -119,6 +120,7 @@ class Settings:
     worker_lost_s: int = 20
     amt_worker_port: int = 3004
     omr_worker_port: int = 3005
+    sync_port: int = 3006
     webhook_secret: str = ""
     webhook_attempts: int = 8
     trigger_port: int = 3007

@@ -1,0 +1,1 @@
+"""The agent that makes a Triton server match the release manifest."""
