@@ -80,7 +80,7 @@ def match(
     kinds = np.array([CLASS_INDEX[symbol.kind] for symbol in symbols])
     targets = np.full((len(symbols), len(TARGETS)), -1, np.int8)
     targets[:, 0] = 0
-    voices = _voices(truth)
+    voices = voices_of(truth)
     for family, reach_x, reach_y in (*_FAMILIES, *_OTHERS):
         indices = [CLASS_INDEX[kind] for kind in family]
         seen, printed = (
@@ -118,8 +118,8 @@ def _pairs(
     return pairs
 
 
-def _voices(truth: NDArray[np.void]) -> NDArray[np.int8]:
-    """0 for what is alone in its measure and staff, 1 in the upper of several voices, 2 in a lower."""
+def voices_of(truth: NDArray[np.void]) -> NDArray[np.int8]:
+    """0 for what is alone in its measure and staff, 1 in the upper of several voices, 2 in a lower; else -1."""
     voices = np.full(len(truth), -1, np.int8)
     places: dict[tuple[int, int], list[int]] = {}
     for index in np.flatnonzero(truth["voice"] >= 0).tolist():

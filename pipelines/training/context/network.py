@@ -82,7 +82,7 @@ def _scaled(candidates: Tensor) -> Tensor:
     for where in (contract.DURATION, contract.DOTS, contract.STEM, contract.TUPLET):
         scale[where] = 1 / 4
     kept = [field for field in range(contract.CONTEXT_FIELDS) if field != contract.CLASS]
-    return (candidates * scale).clamp(-4, 4)[..., kept]
+    return (candidates * scale.to(candidates.device)).clamp(-4, 4)[..., kept]
 
 
 class ContextExport(nn.Module):

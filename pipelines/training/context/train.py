@@ -1,7 +1,8 @@
 """Trains the `context` model: `python -m pipelines.training.context.train`.
 
 Learns from what the released `symbols` model finds on damaged pages (`candidates`), resumes from the last
-checkpoint, and prints as it goes how often context mends or spoils what the detector said.
+checkpoint, and prints as it goes how often context mends or spoils what the detector said. On several GPUs
+of a machine: `torchrun --standalone --nproc-per-node=N -m pipelines.training.context.train`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from torch.nn import functional
 from pipelines.cache import cache_folder
 from pipelines.training.context.matching import TARGETS
 from pipelines.training.context.network import CHOICES, FLAGS, ContextNetwork
+from pipelines.training.distributed import ALONE, Ranks, counted, ranks
 from services.omr import contract
 
 #: Padded candidates that a window of a batch ends with at least; after so many an LSTM's state stands still.
@@ -98,28 +100,31 @@ def target(targets: Tensor, name: str) -> Tensor:
 
 def loss(answers: dict[str, Tensor], targets: Tensor) -> Tensor:
     """Sum of the mean losses of all that is asked."""
-    total = functional.cross_entropy(
-        answers["kind"].flatten(0, -2), target(targets, "kind").flatten(), ignore_index=-1
-    )
-    for name, *_ in CHOICES:
+    total = torch.zeros((), device=targets.device)
+    for name in ("kind", *(name for name, *_ in CHOICES)):
         asked = target(targets, name).flatten()
-        if (asked >= 0).any():
-            total = total + functional.cross_entropy(answers[name].flatten(0, -2), asked, ignore_index=-1)
+        missed = functional.cross_entropy(
+            answers[name].flatten(0, -2), asked, ignore_index=-1, reduction="sum"
+        )
+        total = total + missed / counted((asked >= 0).sum())
     for name, _ in FLAGS:
         asked = target(targets, name)
-        if (asked >= 0).any():
-            of = asked >= 0
-            total = total + functional.binary_cross_entropy_with_logits(answers[name][of], asked[of].float())
+        of = asked >= 0
+        missed = functional.binary_cross_entropy_with_logits(
+            answers[name][of], asked[of].float(), reduction="sum"
+        )
+        total = total + missed / counted(of.sum())
     return total
 
 
-def shaken(candidates: Tensor, noise: float) -> Tensor:
+def shaken(candidates: Tensor, noise: float, random: torch.Generator) -> Tensor:
     """The detector's readings, their log-probabilities shaken."""
     moved = candidates.clone()
     for _, where, _ in CHOICES:
         if where is not None:
             part = moved[..., where]
-            moved[..., where] = (part * (1 + noise * torch.randn_like(part[..., :1]))).clamp(max=0)
+            by = torch.randn(part[..., :1].shape, generator=random)
+            moved[..., where] = (part * (1 + noise * by)).clamp(max=0)
     return moved
 
 
@@ -127,11 +132,12 @@ def shaken(candidates: Tensor, noise: float) -> Tensor:
 def validate(network: ContextNetwork, staves: Staves) -> dict[str, tuple[float, float]]:
     """Share of right answers before and after, by what is asked."""
     network.eval()
+    device = next(network.parameters()).device
     right: dict[str, list[float]] = {}
     for start in range(0, len(staves.candidates), 32):
         part = slice(start, start + 32)
         candidates, targets = staves.candidates[part], staves.targets[part]
-        answers = network(candidates)
+        answers = {name: each.cpu() for name, each in network(candidates.to(device)).items()}
         for name, where, _ in (("kind", None, 0), *CHOICES):
             asked = target(targets, name)
             of = asked >= 0
@@ -160,32 +166,35 @@ def _count(right: dict[str, list[float]], name: str, before: Tensor, after: Tens
         counts[i] += float(value)
 
 
-def train(recipe: Recipe, folder: Path, train_on: Staves, validate_on: Staves) -> ContextNetwork:
+def train(
+    recipe: Recipe, folder: Path, train_on: Staves, validate_on: Staves, ranks: Ranks = ALONE
+) -> ContextNetwork:
     """Train to the end of the recipe."""
     torch.manual_seed(recipe.seed)
-    network = ContextNetwork()
+    network = ContextNetwork().to(ranks.device)
     optimiser = torch.optim.AdamW(
         network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay
     )
     plan = list(batches(train_on.lengths(), recipe))
     steps = len(plan)
     step = _resume(folder, network, optimiser)
+    together = ranks.together(network)
+    torch.manual_seed(recipe.seed + ranks.rank)  # of what is dropped out
     began, recent = time.monotonic(), []
     while step < steps:
-        chosen = torch.from_numpy(plan[step])
-        candidates, targets = train_on.candidates[chosen], train_on.targets[chosen]
-        # Padding behind the end, as in serving: the backward LSTM comes through it first.
-        longest = min(int(train_on.lengths()[plan[step]].max()) + _PADDING, contract.SEQUENCE)
+        candidates, targets = _examples(train_on, plan[step], recipe, step, ranks)
         for group in optimiser.param_groups:
             group["lr"] = recipe.rate_at(step, steps)
         network.train()
-        cost = loss(network(shaken(candidates[:, :longest], recipe.noise)), targets[:, :longest])
+        cost = loss(together(candidates), targets)
         cost.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 2.0)
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
         recent.append(float(cost.detach()))
         step += 1
+        if not ranks.leads:
+            continue
         if step % 50 == 0:
             pace = (time.monotonic() - began) / step
             print(f"step {step} of {steps}  {pace:.2f} s/step  loss {np.mean(recent):.4f}", flush=True)
@@ -195,6 +204,19 @@ def train(recipe: Recipe, folder: Path, train_on: Staves, validate_on: Staves) -
             print("  ".join(f"{k} {a:.4f}>{b:.4f}" for k, (a, b) in shares.items()), flush=True)
             _save(folder, recipe, network, optimiser, step, shares)
     return network
+
+
+def _examples(
+    staves: Staves, chosen: np.ndarray, recipe: Recipe, step: int, ranks: Ranks
+) -> tuple[Tensor, Tensor]:
+    """This rank's share of a step's candidates, shaken, and their targets."""
+    # Padding behind the end, as in serving: the backward LSTM comes through it first.
+    longest = min(int(staves.lengths()[chosen].max()) + _PADDING, contract.SEQUENCE)
+    random = torch.Generator().manual_seed(recipe.seed * 1_000_000 + step)
+    candidates = shaken(staves.candidates[chosen][:, :longest], recipe.noise, random)
+    share = ranks.share(len(chosen))
+    own = slice(ranks.rank * share, (ranks.rank + 1) * share)
+    return candidates[own].to(ranks.device), staves.targets[chosen][own, :longest].to(ranks.device)
 
 
 def _save(
@@ -221,7 +243,7 @@ def _resume(folder: Path, network: ContextNetwork, optimiser: torch.optim.Optimi
     checkpoint = folder / "last.ckpt"
     if not checkpoint.exists():
         return 0
-    state = torch.load(checkpoint)
+    state = torch.load(checkpoint, map_location=next(network.parameters()).device)
     network.load_state_dict(state["network"])
     optimiser.load_state_dict(state["optimiser"])
     print(f"resuming at step {state['step']}", flush=True)
@@ -237,7 +259,8 @@ def main() -> None:
     folder = cache_folder("runs", args.run)
     data = cache_folder("context")
     recipe = Recipe(passes=args.passes)
-    train(recipe, folder, Staves.load(data / "train"), Staves.load(data / "validation"))
+    with ranks() as joined:
+        train(recipe, folder, Staves.load(data / "train"), Staves.load(data / "validation"), joined)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,9 @@ from keras import layers
 
 if keras.backend.backend() == "torch":
     import torch
-    from torch.nn.functional import batch_norm, conv2d, interpolate
+    from torch.nn.functional import conv2d, interpolate
+
+    from pipelines.training.distributed import batch_norm
 
 
 def channel_axis() -> int:
@@ -54,7 +56,7 @@ class Convolution(layers.Conv2D):
 
 
 class Normalisation(layers.BatchNormalization):
-    """Batch normalisation (Ioffe and Szegedy 2015) over all axes but the channels."""
+    """Batch normalisation (Ioffe and Szegedy 2015) over all axes but the channels, and over all ranks."""
 
     def __init__(self) -> None:
         super().__init__(axis=channel_axis(), momentum=0.97, epsilon=1e-4)

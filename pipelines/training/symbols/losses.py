@@ -5,12 +5,16 @@ In Keras' own operations. N symbols in a batch of B tiles with G cells a side.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from keras import ops
 
 from pipelines.training.symbols.network import STAVES_CHANNEL, attribute, by_cell
 from services.omr.contract import HIGHEST_POSITION
+
+#: From a count of examples to what their sum is divided by.
+Counted = Callable[[Any], Any]
 
 #: How much each loss counts. Pitch hangs on the position, rhythm on the duration.
 WEIGHTS: Final = {
@@ -50,15 +54,14 @@ def _false_peaks(logits: Any, absence: Any) -> Any:
     return total, gradient
 
 
-def _peaks(maps: Any, absence: Any, points: dict[str, Any]) -> Any:
+def _peaks(maps: Any, absence: Any, points: dict[str, Any], counted: Counted) -> Any:
     """Focal loss of the heat-maps, per symbol."""
     cells = by_cell(maps)
     share = ops.cast(ops.reshape(absence, (-1, absence.shape[-1])), cells.dtype) / 255
     at_centre = ops.cast(ops.take(cells, points["cell"], axis=0), "float32")
     logits = ops.take_along_axis(at_centre, points["kind"][:, None], axis=1)[:, 0]
     missed = (1 - ops.sigmoid(logits)) ** 2 * ops.softplus(-logits)
-    count = max(1, points["kind"].shape[0])
-    return (_false_peaks(cells, share) + ops.sum(missed)) / count
+    return (_false_peaks(cells, share) + ops.sum(missed)) / counted(points["kind"].shape[0])
 
 
 def _staves(maps: Any, wanted: Any) -> Any:
@@ -70,32 +73,44 @@ def _staves(maps: Any, wanted: Any) -> Any:
     return ops.mean((1 + 3 * wanted) * (ops.softplus(logits) - wanted * logits + least))
 
 
-def _mean_of(losses: Any, known: Any) -> Any:
+def at_least_one(count: Any) -> Any:
+    """What a sum over the examples of one process is divided by to be their mean; a batch may be empty."""
+    return max(1, count) if isinstance(count, int) else ops.maximum(count, 1.0)
+
+
+def _mean_of(losses: Any, known: Any, counted: Counted) -> Any:
     known = ops.cast(known, "float32")
-    return ops.sum(losses * known) / ops.maximum(ops.sum(known), 1.0)
+    return ops.sum(losses * known) / counted(ops.sum(known))
 
 
-def _smooth(found: Any, wanted: Any) -> Any:
+def _smooth(found: Any, wanted: Any, counted: Counted) -> Any:
     """Smooth L1 loss (Girshick 2015)."""
     miss = ops.abs(found - wanted)
     each = ops.where(miss < _SMOOTH, 0.5 * miss * miss / _SMOOTH, miss - 0.5 * _SMOOTH)
-    return ops.sum(each) / max(1, 2 * wanted.shape[0])  # a batch may be empty
+    return ops.sum(each) / counted(2 * wanted.shape[0])
 
 
-def _choice(logits: Any, wanted: Any) -> Any:
+def _choice(logits: Any, wanted: Any, counted: Counted) -> Any:
     """Cross-entropy over several values; -1 is not known."""
     last = logits.shape[-1] - 1
     chosen = ops.take_along_axis(ops.log_softmax(logits, axis=-1), ops.clip(wanted, 0, last)[:, None], axis=1)
-    return _mean_of(-chosen[:, 0], (wanted >= 0) & (wanted <= last))
+    return _mean_of(-chosen[:, 0], (wanted >= 0) & (wanted <= last), counted)
 
 
-def _yes_or_no(logits: Any, wanted: Any) -> Any:
+def _yes_or_no(logits: Any, wanted: Any, counted: Counted) -> Any:
     """Cross-entropy of a yes; -1 is not known."""
     logits = logits[:, 0]
-    return _mean_of(ops.softplus(logits) - ops.cast(wanted, "float32") * logits, wanted >= 0)
+    return _mean_of(ops.softplus(logits) - ops.cast(wanted, "float32") * logits, wanted >= 0, counted)
 
 
-def losses(maps: Any, read: Any, absence: Any, staves: Any, points: dict[str, Any]) -> dict[str, Any]:
+def losses(
+    maps: Any,
+    read: Any,
+    absence: Any,
+    staves: Any,
+    points: dict[str, Any],
+    counted: Counted = at_least_one,
+) -> dict[str, Any]:
     """All losses by name.
 
     Args:
@@ -103,18 +118,20 @@ def losses(maps: Any, read: Any, absence: Any, staves: Any, points: dict[str, An
         read: what the reader says at `points["read"]`, [N, all attributes].
         absence, staves: as in `Targets`, of a batch.
         points: columns of `POINT` as tensors.
+        counted: what sums over so many examples are divided by; where several processes train together, it
+            makes the mean of their losses the loss of the whole batch.
     """
     read = ops.cast(read, "float32")
-    found = {"peaks": _peaks(maps, absence, points), "staves": _staves(maps, staves)}
+    found = {"peaks": _peaks(maps, absence, points, counted), "staves": _staves(maps, staves)}
     for name in ("offset", "size"):
-        found[name] = _smooth(attribute(read, name), points[name])
+        found[name] = _smooth(attribute(read, name), points[name], counted)
     # Positions that the network does not know (and 99, not known) fall outside of its values.
     position = points["position"] + HIGHEST_POSITION
-    found["position"] = _choice(attribute(read, "position"), position)
+    found["position"] = _choice(attribute(read, "position"), position, counted)
     for name in ("duration", "dots", "stem", "tuplet"):
-        found[name] = _choice(attribute(read, name), points[name])
+        found[name] = _choice(attribute(read, name), points[name], counted)
     for name in ("grace", "tied_back", "tied_on"):
-        found[name] = _yes_or_no(attribute(read, name), points[name])
+        found[name] = _yes_or_no(attribute(read, name), points[name], counted)
     return found
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 from pipelines.engraving.pages import EngravedPage
+from pipelines.training.distributed import ALONE, Ranks
 from pipelines.training.symbols.recipe import Recipe
 from pipelines.training.symbols.targets import POINT, joined, targets
 from pipelines.training.symbols.tiles import cut, on_nearest_staff
@@ -106,16 +107,19 @@ class Batches(IterableDataset[Batch]):
         folder: of engraved pages.
         recipe: how tiles are made.
         skip: batches already drawn by an interrupted run, so that a resumed one goes on elsewhere.
+        ranks: who trains together; each draws its share of every batch.
     """
 
-    def __init__(self, folder: Path, recipe: Recipe, skip: int = 0) -> None:
+    def __init__(self, folder: Path, recipe: Recipe, skip: int = 0, ranks: Ranks = ALONE) -> None:
         self.folder = folder
         self.recipe = recipe
         self.skip = skip
+        self.ranks = ranks
+        self.tiles = ranks.share(recipe.batch)
 
     def __iter__(self) -> Iterator[Batch]:
         worker = get_worker_info()
-        random = np.random.default_rng([self.recipe.seed, self.skip, worker.id if worker else 0])
+        random = np.random.default_rng([self.recipe.seed, self.skip, self.ranks.stream(worker)])
         torch.set_num_threads(1)
         cv2.setNumThreads(1)
         shelf = Shelf(self.folder)
@@ -127,7 +131,7 @@ class Batches(IterableDataset[Batch]):
             if made % _LOOK_EVERY == 0:
                 shelf.look()
             yield self._batch(random, held)
-            for _ in range(random.poisson(self.recipe.batch / self.recipe.tiles_a_page)):
+            for _ in range(random.poisson(self.tiles / self.recipe.tiles_a_page)):
                 if len(held) < self.recipe.pages_in_memory:
                     held.append(shelf.draw(random))
                 else:
@@ -137,7 +141,7 @@ class Batches(IterableDataset[Batch]):
         self, random: np.random.Generator, held: list[tuple[EngravedPage, NDArray[np.float64]]]
     ) -> Batch:
         images, wanted = [], []
-        for _ in range(self.recipe.batch):
+        for _ in range(self.tiles):
             page, worth = held[int(random.integers(len(held)))]
             clean = bool(random.random() < self.recipe.clean)
             tile = cut(random, page, somewhere(random, page, worth), self.recipe.tile_px, clean)

@@ -2,7 +2,8 @@
 
 Learns from the pages in the cache (`python -m pipelines.engraving.make`), also from those made meanwhile;
 resumes from the last checkpoint; shows losses, scores on pages of other scores (`validation.csv`) and their
-curves (`curves.png`) as it goes. The loop is torch's; network and losses are Keras' operations.
+curves (`curves.png`) as it goes. The loop is torch's; network and losses are Keras' operations. On several
+GPUs of a machine: `torchrun --standalone --nproc-per-node=N -m pipelines.training.symbols.train`.
 """
 
 from __future__ import annotations
@@ -13,13 +14,16 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
+import keras
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from pipelines.cache import cache_folder
 from pipelines.training.curves import LOSSES, VALIDATION, append_row, draw_curves
+from pipelines.training.distributed import ALONE, Ranks, counted, ranks
 from pipelines.training.symbols.losses import WEIGHTS, losses, total
 from pipelines.training.symbols.network import SymbolsNetwork, by_cell
 from pipelines.training.symbols.recipe import Recipe
@@ -31,14 +35,28 @@ from pipelines.training.symbols.validation import reader_of, validate, validatio
 VALIDATION_TILES = 128
 
 
+class Reading(nn.Module):
+    """Detector and reader in one go, as training asks for them: tiles to maps, and what is read at cells."""
+
+    def __init__(self, network: SymbolsNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, tile: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:
+        """Tiles [B, T, T] and indices of cells [N] -> maps [B, MAPS, G, G] and readings [N, ...]."""
+        maps, features = self.network(tile, training=True)
+        return maps, self.network.reader(by_cell(features)[cells])
+
+
 class Trainer:
     """One training run: its network, its moving average, its optimiser and where it stands."""
 
-    def __init__(self, recipe: Recipe, folder: Path, pages: Path) -> None:
+    def __init__(self, recipe: Recipe, folder: Path, pages: Path, ranks: Ranks = ALONE) -> None:
         self.recipe = recipe
         self.folder = folder
         self.pages = pages
-        torch.manual_seed(recipe.seed)
+        self.ranks = ranks
+        keras.utils.set_random_seed(recipe.seed)
         self.network = SymbolsNetwork(policy="mixed_bfloat16")
         self.average = SymbolsNetwork()
         self.average.set_weights(arrays(self.network))
@@ -49,6 +67,7 @@ class Trainer:
         self._tiles: list[Tile] = []
         if self.checkpoint.exists():
             self._resume()
+        self._reading = ranks.together(Reading(self.network))
 
     @property
     def checkpoint(self) -> Path:
@@ -65,7 +84,7 @@ class Trainer:
 
     def run(self) -> None:
         """Train to the recipe's number of steps."""
-        batches = Batches(self.pages / "train", self.recipe, skip=self.step)
+        batches = Batches(self.pages / "train", self.recipe, self.step, self.ranks)
         stream = iter(DataLoader(batches, batch_size=None, num_workers=self.recipe.workers))
         recent: list[dict[str, float]] = []
         began = time.monotonic() - self.seconds
@@ -75,8 +94,11 @@ class Trainer:
             self.step += 1
             self.seconds = time.monotonic() - began
             if self.step % self.recipe.report_every == 0:
-                self._report(recent)
+                if self.ranks.leads:
+                    self._report(recent)
                 recent.clear()
+            if not self.ranks.leads:
+                continue
             last = self.step == self.recipe.steps
             if self.seconds - saved > self.recipe.save_every_s or last:
                 self._save()
@@ -90,10 +112,9 @@ class Trainer:
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         batch = {name: values.to(self.device) for name, values in batch.items()}
-        maps, features = self.network(batch["tile"], training=True)
-        read = self.network.reader(by_cell(features)[batch["read"]])
+        maps, read = self._reading(batch["tile"], batch["read"])
         points = {name: batch[name] for name in POINT.names}
-        found = losses(maps, read, batch["absence"], batch["staves"], points)
+        found = losses(maps, read, batch["absence"], batch["staves"], points, counted)
         self.optimiser.zero_grad(set_to_none=True)
         total(found).backward()
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip_norm)
@@ -172,7 +193,8 @@ def main() -> None:
     recipe = Recipe(steps=args.steps)
     folder = cache_folder("runs", args.run)
     (folder / "recipe.json").write_text(json.dumps(asdict(recipe), indent=2))
-    Trainer(recipe, folder, cache_folder("pages")).run()
+    with ranks() as joined:
+        Trainer(recipe, folder, cache_folder("pages"), joined).run()
 
 
 if __name__ == "__main__":
