@@ -32,7 +32,6 @@ class ProcessStarter:
         self._runs = runs.absolute()
         self._budget = budget
         self._copyist = copyist
-        self._children: list[subprocess.Popen[bytes]] = []
 
     def start(self, request: RetrainingRequest) -> None:
         """Start it; as `Starter`."""
@@ -46,25 +45,22 @@ class ProcessStarter:
                 if not (folder / STATUS).exists():
                     arguments = ["retrain", request.model, *options(request, self._budget)]
                     self._spawn(folder, lock.fileno(), arguments)
-        except OSError as error:
+        except (OSError, subprocess.CalledProcessError) as error:
             raise StartError(f"No process could be started ({error}).") from error
 
     def _spawn(self, folder: Path, lock: int, arguments: list[str]) -> None:
-        guard = [sys.executable, "-m", "services.trigger.guarded", str(folder), str(lock)]
-        self._children.append(
-            subprocess.Popen(
-                [*guard, *self._copyist, *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                pass_fds=[lock],
-                start_new_session=True,
-            )
+        # Its own session, and no child of ours: nobody here has to wait for its end.
+        guard = ["setsid", "--fork", sys.executable, "-m", "services.trigger.guarded", str(folder), str(lock)]
+        subprocess.run(
+            [*guard, *self._copyist, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            pass_fds=[lock],
+            check=True,
         )
 
     def look(self, request: RetrainingRequest) -> RunState:
         """Tell how far it is; as `Starter`."""
-        # Those that have ended stay on the kernel's list until they are asked.
-        self._children = [child for child in self._children if child.poll() is None]
         folder = self._runs / request.id
         if not folder.is_dir():
             return RunState(RunPhase.ABSENT)

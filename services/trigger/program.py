@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
+from typing import Final
 
 from services.errors import CopyistError, DatabaseUnavailableError
 from services.runtime import logs
@@ -19,11 +21,13 @@ from services.trigger.receiver import Receiver
 from services.trigger.starters import Starter
 from services.trigger.store import RequestStore
 
+_TOKEN: Final = re.compile(r"[!-~]{1,1000}")
 
-class NoTokenError(CopyistError):
-    """The trigger has no token to ask for."""
 
-    slug = "no-trigger-token"
+class TokenError(CopyistError):
+    """The trigger has no token to ask for, or one that no header can hold."""
+
+    slug = "trigger-token"
     title = "The retraining trigger needs a token"
 
 
@@ -35,14 +39,14 @@ def run_trigger(settings: Settings, starter: Starter) -> None:
         starter: what starts retrainings.
 
     Raises:
-        NoTokenError: there is no token, and nobody may be let in without.
+        TokenError: there is no token, and nobody may be let in without; or it cannot be shown.
         SchemaError: the database must be migrated first.
         OSError: the port is taken.
     """
-    if not settings.trigger_token:
-        raise NoTokenError(
-            "COPYIST_TRIGGER_TOKEN is not set.",
-            remedy="Set it, and give Alertmanager the same one: `credentials_file`.",
+    if not _TOKEN.fullmatch(settings.trigger_token):
+        raise TokenError(
+            "COPYIST_TRIGGER_TOKEN is not set, or holds what a header cannot.",
+            remedy="Set it to letters, digits and signs, and give Alertmanager the same: `credentials_file`.",
         )
     logs.configure(settings, "trigger")
     asyncio.run(_run(settings, starter))
