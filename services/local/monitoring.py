@@ -139,6 +139,7 @@ def _configuration(options: StackOptions) -> dict[str, Any]:
         "triton": options.triton_metrics_port,
         "amt": options.amt_http_port,
         "omr": options.omr_http_port,
+        "sync": options.sync_port,
         "amt-worker": options.amt_worker_port,
         "omr-worker": options.omr_worker_port,
         "trigger": options.trigger_port,

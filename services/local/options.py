@@ -17,7 +17,7 @@ from services.triton.environment import DEFAULT_ROOT, REPOSITORY_ROOT
 #: The programs that answer requests; they do without the others.
 SERVING: Final = ("triton", "amt", "omr")
 #: Every program of the stack, in the order in which they start.
-PROGRAMS: Final = (*SERVING, "amt-worker", "omr-worker")
+PROGRAMS: Final = (*SERVING, "sync", "amt-worker", "omr-worker")
 #: Programs that watch a stack.
 MONITORING: Final = ("trigger", "release-watch", "alertmanager", "prometheus")
 
@@ -28,7 +28,7 @@ class StackOptions:
 
     Attributes:
         run_dir: folder of its logs and state.
-        model_repository: what Triton serves.
+        model_repository: the shipped models.
         triton_environment: the folder that `services.triton.environment` prepared.
         database_url: where jobs are kept.
         files_url: where their files lie.
@@ -58,6 +58,7 @@ class StackOptions:
     omr_grpc_port: int = 3003
     amt_worker_port: int = 3004
     omr_worker_port: int = 3005
+    sync_port: int = 3006
     trigger_port: int = 3007
     release_watch_port: int = 3008
     prometheus_port: int = 9090
@@ -102,6 +103,7 @@ class StackOptions:
                 omr_grpc_port=settings.omr_grpc_port,
                 amt_worker_port=settings.amt_worker_port,
                 omr_worker_port=settings.omr_worker_port,
+                sync_port=settings.sync_port,
                 trigger_port=settings.trigger_port,
                 release_watch_port=settings.release_watch_port,
                 prometheus_port=_port(environment, "PROMETHEUS_PORT", defaults.prometheus_port),
@@ -109,6 +111,11 @@ class StackOptions:
             )
         except ValueError as error:
             raise StackError(str(error), remedy="Correct the variable and try again.") from error
+
+    @property
+    def served_models(self) -> Path:
+        """The model repository that Triton is given, which the model sync keeps."""
+        return self.run_dir / "models"
 
     @property
     def variables(self) -> dict[str, str]:
@@ -133,6 +140,7 @@ class StackOptions:
             "OMR_GRPC_PORT": self.omr_grpc_port,
             "AMT_WORKER_PORT": self.amt_worker_port,
             "OMR_WORKER_PORT": self.omr_worker_port,
+            "SYNC_PORT": self.sync_port,
             "TRIGGER_PORT": self.trigger_port,
             "RELEASE_WATCH_PORT": self.release_watch_port,
             "PROMETHEUS_PORT": self.prometheus_port,
@@ -156,6 +164,7 @@ class StackOptions:
                 "the page service's HTTP": self.omr_http_port,
                 "the page service's gRPC": self.omr_grpc_port,
             },
+            "sync": {"the model sync's metrics": self.sync_port},
             "amt-worker": {"the audio worker's metrics": self.amt_worker_port},
             "omr-worker": {"the page worker's metrics": self.omr_worker_port},
             "trigger": {"the retraining trigger's HTTP": self.trigger_port},
@@ -188,6 +197,7 @@ def private(run_dir: Path, options: StackOptions | None = None) -> StackOptions:
         omr_grpc_port=next(free),
         amt_worker_port=next(free),
         omr_worker_port=next(free),
+        sync_port=next(free),
         trigger_port=next(free),
         release_watch_port=next(free),
         prometheus_port=next(free),
@@ -235,7 +245,7 @@ def _free_ports() -> Iterator[int]:
     """Ports that nothing listens on; all different, as each is held until the last was found."""
     with ExitStack() as held:
         ports = []
-        for _ in range(13):
+        for _ in range(14):
             probe = held.enter_context(closing(socket.socket()))
             probe.bind(("127.0.0.1", 0))
             ports.append(probe.getsockname()[1])

@@ -32,6 +32,7 @@ def programs(options: StackOptions) -> list[Program]:
         "triton": _triton,
         "amt": _amt,
         "omr": _omr,
+        "sync": _sync,
         "amt-worker": _amt_worker,
         "omr-worker": _omr_worker,
         "trigger": monitoring.trigger,
@@ -50,7 +51,7 @@ def _triton(options: StackOptions) -> Program:
             remedy=f"Set {PREFIX}MODEL_REPOSITORY to a folder of models.",
         )
     server = TritonOptions(
-        repository=options.model_repository,
+        repository=options.served_models,
         grpc_port=options.triton_grpc_port,
         http_port=options.triton_http_port,
         metrics_port=options.triton_metrics_port,
@@ -76,17 +77,21 @@ def _triton(options: StackOptions) -> Program:
 
 
 def _triton_health(client: httpx.Client, http: str) -> Health:
-    if client.get(f"{http}/v2/health/ready").is_success:
-        return Health()
+    """Ask whether every model has a version that is ready; what else is not, the model sync tells."""
     answer = client.post(f"{http}/v2/repository/index")
     if not answer.is_success:
         return Health(f"the repository index answers {answer.text}")
+    versions = [entry for entry in answer.json() if entry.get("version")]
+    ready = {entry["name"] for entry in versions if entry.get("state") == "READY"}
+    missing = [entry for entry in versions if entry["name"] not in ready]
     reasons = [
-        f"model {model['name']} version {model['version']}: {reason}"
-        for model in answer.json()
-        if model.get("state") == "UNAVAILABLE" and (reason := model.get("reason", "")) not in ("", "unloaded")
+        f"model {entry['name']} version {entry['version']}: {reason}"
+        for entry in missing
+        if entry.get("state") == "UNAVAILABLE" and (reason := entry.get("reason", "")) not in ("", "unloaded")
     ]
-    return Health("; ".join(reasons), lasting=True) if reasons else Health("loading models")
+    if reasons:
+        return Health("; ".join(reasons), lasting=True)
+    return Health("loading models") if missing else Health()
 
 
 def remove_shared_memory(options: StackOptions) -> None:
@@ -129,6 +134,20 @@ def _bento(name: str, service: str, options: StackOptions, http_port: int, grpc_
         health=lambda client: _service_health(client, http),
         cleanup=lambda: None,
         grace_s=35.0,
+    )
+
+
+def _sync(options: StackOptions) -> Program:
+    """What makes Triton match the release manifest."""
+    http = f"http://{options.host}:{options.sync_port}"
+    return Program(
+        name="sync",
+        command=[sys.executable, "-m", "services.client.cli", "sync", str(options.served_models)],
+        variables={**os.environ, **options.variables},
+        addresses={"metrics": f"{http}/metrics"},
+        health=lambda client: _service_health(client, http),
+        cleanup=lambda: None,
+        grace_s=10.0,
     )
 
 

@@ -15,10 +15,11 @@ from types import TracebackType
 from typing import Final, Self
 
 from services.local.errors import StackError
+from services.local.models import fill_models
 from services.local.options import StackOptions, check_ports, private
 from services.local.processes import ProcessId, kill_family, spawn, stop_group, wait_for_end
 from services.local.programs import programs, remove_shared_memory
-from services.local.state import ProgramState, StackState, clear_state, exclusive, read_state
+from services.local.state import StackState, clear_state, exclusive, read_state
 from services.local.supervisor import Supervisor
 from services.triton.environment import REPOSITORY_ROOT
 
@@ -40,6 +41,7 @@ def supervise(options: StackOptions, owner_pid: int | None = None) -> None:
     Raises:
         StackError: one runs already in the same folder.
         TritonEnvironmentError: Triton's environment has not been prepared.
+        CopyistError: there is a model without any version that could serve.
     """
     with exclusive(options.run_dir, "supervisor.lock", wait=False) as alone:
         if not alone:
@@ -47,7 +49,10 @@ def supervise(options: StackOptions, owner_pid: int | None = None) -> None:
         owner = None
         if owner_pid is not None and (owner := ProcessId.of(owner_pid)) is None:
             return  # it ended before this began
-        Supervisor(options.run_dir, programs(options), owner).run()
+        started = programs(options)
+        if "triton" in options.programs:
+            fill_models(options)
+        Supervisor(options.run_dir, started, owner).run()
 
 
 def up(options: StackOptions, report: Report = print, *, owned: bool = False) -> StackState:
@@ -220,11 +225,13 @@ def _wait_until_ready(options: StackOptions, running: Callable[[], bool], report
                 elif program.lasting:
                     raise StackError(f"{name}: {program.problem} (log: {program.log})")
                 elif program.starts >= STARTS_LIMIT and program.phase != "ready" and name not in told:
-                    raise StackError(f"{name} stopped with {program.last_exit}: {_last_line(program)}")
+                    raise StackError(
+                        f"{name} stopped with {program.last_exit}: {_last_line(Path(program.log))}"
+                    )
             if found.ready:
                 return found
         if not alive:
-            raise StackError(f"the supervisor stopped; see {options.run_dir / 'supervisor.log'}.")
+            raise StackError(f"the supervisor stopped: {_last_line(options.run_dir / 'supervisor.log')}.")
         time.sleep(0.1)
     found = state(options)
     raise StackError(f"not ready after {START_LIMIT_S:.0f} s ({_summary(found) if found else 'no state'}).")
@@ -257,7 +264,7 @@ def _summary(found: StackState) -> str:
     )
 
 
-def _last_line(program: ProgramState) -> str:
-    lines = [line.strip() for line in Path(program.log).read_text(errors="replace").splitlines()]
+def _last_line(log: Path) -> str:
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines()]
     last = next((line for line in reversed(lines) if line), "no output")
-    return f"{last} (log: {program.log})"
+    return f"{last} (log: {log})"

@@ -18,7 +18,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from services.errors import CopyistError, ModelError, ModelUnavailableError
@@ -29,34 +28,12 @@ from services.sync.failures import Failures, Reason, fetching_reason, loading_re
 from services.sync.folder import ModelFolder
 from services.sync.leaving import Leaving
 from services.sync.server import State, TritonServer
+from services.sync.wanted import Wanted, wanted
 
 log = logging.getLogger("copyist.sync")
 
 #: States in which Triton may still need a version's files.
 _HELD: Final = (State.READY, State.LOADING, State.UNLOADING)
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """The versions of a model that are to serve.
-
-    Attributes:
-        stable: what answers unless another one is chosen.
-        others: canary and shadow.
-    """
-
-    stable: ModelVersion
-    others: tuple[ModelVersion, ...] = ()
-
-    @property
-    def all(self) -> tuple[ModelVersion, ...]:
-        """All of them, the stable one first."""
-        return (self.stable, *self.others)
-
-    @property
-    def numbers(self) -> frozenset[str]:
-        """Their numbers."""
-        return frozenset(version.number for version in self.all)
 
 
 class Agent:
@@ -66,7 +43,7 @@ class Agent:
         folder: what Triton is given; kept by this agent alone.
         artefacts: where versions come from.
         server: the Triton; it may be away.
-        models: the models that were shipped; others, though a manifest may name them, are left alone.
+        shipped: the versions that came with Copyist, by model; other models are left alone.
         leaving: decides when a version that is no longer named may go.
     """
 
@@ -75,40 +52,19 @@ class Agent:
         folder: ModelFolder,
         artefacts: Artefacts,
         server: TritonServer,
-        models: tuple[str, ...],
+        shipped: Mapping[str, ModelVersion],
         leaving: Leaving,
     ) -> None:
         self._folder = folder
         self._artefacts = artefacts
         self._server = server
-        self._shipped = {model: artefacts.shipped(model) for model in models}
+        self._shipped = shipped
         self._leaving = leaving
         self.failures = Failures()
         #: Versions whose files were read and found right, and versions that have answered.
         self._sound: set[tuple[str, ModelVersion]] = set()
         self._proven: set[tuple[str, ModelVersion]] = set()
         self._told: set[tuple[str, str]] = set()
-
-    def fill(self, manifest: Manifest) -> None:
-        """Put into the folder what a Triton needs to start with, before one does.
-
-        Raises:
-            CopyistError: for a model there is nothing that could serve.
-        """
-        self._folder.set_synchronised(False)
-        for model, wanted in self._wanted(manifest).items():
-            stable = wanted.stable
-            kept = {each for each in self._folder.named(model) if self._folder.version(model, each)}
-            try:
-                self._fetch(model, stable)
-            except CopyistError as error:
-                if not kept:
-                    raise
-                log.warning("%s starts with version %s: %s", model, ", ".join(sorted(kept)), error)
-                self._folder.name(model, kept)
-            else:
-                self._folder.name(model, {stable.number})
-        self._folder.set_synchronised(True)
 
     def round(self, manifest: Manifest) -> bool:
         """Take all steps that can be taken now towards a manifest.
@@ -129,33 +85,25 @@ class Agent:
             self._tell(manifest)
             raise
         done = True
-        for model, wanted in self._wanted(manifest).items():
-            done &= self._bring_all(model, wanted, states.get(model, {}))
+        for model, serving in wanted(manifest, self._shipped).items():
+            done &= self._bring_all(model, serving, states.get(model, {}))
             self._tell(manifest)
         return done
 
     def missing(self, manifest: Manifest) -> str:
         """Say which stable versions do not serve yet, and why; empty when all do."""
         reasons = []
-        for model, wanted in self._wanted(manifest).items():
-            if (model, wanted.stable) not in self._proven:
-                failure = self.failures.of(model, wanted.stable)
+        for model, serving in wanted(manifest, self._shipped).items():
+            if (model, serving.stable) not in self._proven:
+                failure = self.failures.of(model, serving.stable)
                 why = f": {failure.said}" if failure else ""
-                reasons.append(f"{model} {wanted.stable.number} is not ready{why}")
+                reasons.append(f"{model} {serving.stable.number} is not ready{why}")
         return "; ".join(reasons)
-
-    def _wanted(self, manifest: Manifest) -> Mapping[str, Wanted]:
-        wanted = {model: Wanted(version) for model, version in self._shipped.items()}
-        for model, release in manifest.models.items():
-            if model in wanted:
-                others = (version for _, version, _ in release.roles() if version != release.stable)
-                wanted[model] = Wanted(release.stable, tuple(others))
-        return wanted
 
     def _fetch_all(self, manifest: Manifest) -> None:
         """Fetch what is named and not here; what cannot be had is left for later."""
-        for model, wanted in self._wanted(manifest).items():
-            for version in wanted.all:
+        for model, serving in wanted(manifest, self._shipped).items():
+            for version in serving.all:
                 if not self.failures.waits(model, version):
                     try:
                         self._fetch(model, version)
@@ -171,20 +119,20 @@ class Agent:
             self._proven.discard((model, version))
         self._sound.add((model, version))
 
-    def _bring_all(self, model: str, wanted: Wanted, states: Mapping[str, State]) -> bool:
+    def _bring_all(self, model: str, serving: Wanted, states: Mapping[str, State]) -> bool:
         """Bring a model's versions to Triton, the stable one first, and let go of others."""
-        for version in wanted.all:
+        for version in serving.all:
             if states.get(version.number) is not State.READY:
                 self._proven.discard((model, version))
             here = (model, version) in self._sound and not self.failures.waits(model, version)
             if here and (model, version) not in self._proven:
                 self._bring(model, version)
-            if (model, wanted.stable) not in self._proven:
+            if (model, serving.stable) not in self._proven:
                 return False
-        if self._folder.name(model, {wanted.stable.number}):
-            log.info("%s starts with version %s from now on", model, wanted.stable.number)
-        self._let_go(model, wanted)
-        return all((model, each) in self._proven for each in wanted.all)
+        if self._folder.name(model, {serving.stable.number}):
+            log.info("%s starts with version %s from now on", model, serving.stable.number)
+        self._let_go(model, serving)
+        return all((model, each) in self._proven for each in serving.all)
 
     def _bring(self, model: str, version: ModelVersion) -> None:
         """Load a version beside those that serve, and have it answer once."""
@@ -209,11 +157,11 @@ class Agent:
         self.failures.forget(model, version)
         self._proven.add((model, version))
 
-    def _let_go(self, model: str, wanted: Wanted) -> None:
+    def _let_go(self, model: str, serving: Wanted) -> None:
         """Unload what is not wanted any more, and remove what is not loaded any more."""
         states = self._server.states().get(model, {})
         ready = {number for number, state in states.items() if state is State.READY}
-        leaving = ready - wanted.numbers
+        leaving = ready - serving.numbers
         self._leaving.only(model, leaving)
         gone = {
             each
@@ -224,7 +172,7 @@ class Agent:
             log.info("unloading %s %s", model, ", ".join(sorted(gone)))
             self._server.load(model, self._folder.configuration(model), ready - gone)
         held = {number for number, state in states.items() if state in _HELD}
-        unneeded = self._folder.numbers(model) - wanted.numbers - held
+        unneeded = self._folder.numbers(model) - serving.numbers - held
         for number in unneeded:
             log.info("removing %s %s", model, number)
             self._folder.drop(model, number)
@@ -237,8 +185,8 @@ class Agent:
     def _tell(self, manifest: Manifest) -> None:
         """Tell Prometheus of each version that is named."""
         named = set()
-        for model, wanted in self._wanted(manifest).items():
-            for version in wanted.all:
+        for model, serving in wanted(manifest, self._shipped).items():
+            for version in serving.all:
                 named.add((model, version.number))
                 failure = self.failures.of(model, version)
                 metrics.READY.labels(model, version.number).set((model, version) in self._proven)

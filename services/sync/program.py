@@ -20,6 +20,7 @@ from services.runtime.release.manifest import Manifest
 from services.runtime.settings import Settings
 from services.sync import metrics
 from services.sync.agent import Agent
+from services.sync.filling import fill
 from services.sync.folder import ModelFolder
 from services.sync.leaving import Leaving
 from services.sync.server import TritonServer
@@ -48,17 +49,6 @@ class SyncStoppedError(CopyistError):
     status = 503
 
 
-def make_agent(settings: Settings, folder: ModelFolder) -> Agent:
-    """Make the agent for a folder and the Triton of the settings."""
-    return Agent(
-        folder,
-        Artefacts(settings.models_url, settings.model_repository),
-        TritonServer(settings.triton_url),
-        tuple(servable_models(settings.model_repository)),
-        Leaving(),
-    )
-
-
 def run_sync(settings: Settings, root: Path) -> None:
     """Make Triton match the manifest until the process is told to end (SIGTERM or SIGINT).
 
@@ -82,7 +72,11 @@ class _Sync:
     def __init__(self, settings: Settings, folder: ModelFolder) -> None:
         self._settings = settings
         self._folder = folder
-        self._agent = make_agent(settings, folder)
+        self._artefacts = Artefacts(settings.models_url, settings.model_repository)
+        models = servable_models(settings.model_repository)
+        self._shipped = {model: self._artefacts.shipped(model) for model in models}
+        server = TritonServer(settings.triton_url)
+        self._agent = Agent(folder, self._artefacts, server, self._shipped, Leaving())
         self._board = open_board(settings.release_url)
         self._stopped = threading.Event()
         self._news = threading.Event()
@@ -142,7 +136,7 @@ class _Sync:
 
     def _round(self, manifest: Manifest) -> bool:
         if not self._folder.synchronised:
-            self._agent.fill(manifest)
+            fill(self._folder, self._artefacts, self._shipped, manifest)
         return self._agent.round(manifest)
 
     def _complain(self, problem: str) -> None:

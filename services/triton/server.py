@@ -34,8 +34,9 @@ def server_command(environment: TritonEnvironment, options: TritonOptions) -> li
     """The command that starts the server; run it with `environment.variables()`.
 
     A model that fails to load does not stop the server, as in a cluster: the others are served, and
-    the repository index says what is wrong with it. Configurations must be complete, so that one that
-    only a lenient server would accept is found out here.
+    the repository index says what is wrong with it. The server counts as ready all the same: under strict
+    readiness, one version that cannot be loaded beside another would make it unready for good. Configurations
+    must be complete, so that one that only a lenient server would accept is found out here.
     """
     return [
         str(environment.server),
@@ -45,6 +46,7 @@ def server_command(environment: TritonEnvironment, options: TritonOptions) -> li
         "--model-control-mode=explicit",
         *(f"--load-model={model}" for model in options.models),
         "--exit-on-error=false",
+        "--strict-readiness=false",
         "--disable-auto-complete-config",
         f"--grpc-address={options.address}",
         f"--grpc-port={options.grpc_port}",

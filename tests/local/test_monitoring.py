@@ -75,6 +75,7 @@ def test_monitors_come_beside_a_running_stack_and_go_with_it(tmp_path: Path) -> 
             "copyist-triton": options.triton_metrics_port,
             "copyist-amt": options.amt_http_port,
             "copyist-omr": options.omr_http_port,
+            "copyist-sync": options.sync_port,
             "copyist-amt-worker": options.amt_worker_port,
             "copyist-omr-worker": options.omr_worker_port,
             "copyist-trigger": options.trigger_port,

@@ -27,6 +27,7 @@ def test_the_services_are_told_of_the_same_places(tmp_path: Path) -> None:
     assert settings.omr_grpc_port == options.omr_grpc_port
     assert settings.amt_worker_port == options.amt_worker_port
     assert settings.omr_worker_port == options.omr_worker_port
+    assert settings.sync_port == options.sync_port
     assert settings.model_repository == options.model_repository
     assert settings.database_url == options.database_url
     assert settings.files_url == options.files_url
@@ -56,7 +57,7 @@ def test_data_lie_in_the_repository_wherever_the_stack_is_started_unless_told_ot
 
 def test_a_private_stack_has_ports_of_its_own(tmp_path: Path) -> None:
     ports = replace(private(tmp_path), programs=(*PROGRAMS, *MONITORING)).ports()
-    assert len(ports) == len(set(ports.values())) == 13
+    assert len(ports) == len(set(ports.values())) == 14
 
 
 @pytest.mark.parametrize(

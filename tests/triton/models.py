@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,7 @@ def add(
         "version_policy { latest { num_versions: 2 } }\n" + _QUEUE % queue + "\n"
         'parameters { key: "intra_op_thread_count" value: { string_value: "1" } }\n'
     )
+    (place / "card.json").write_text(json.dumps({"name": contract.model}))
     add_version(folder, contract.model, 1, model)
 
 

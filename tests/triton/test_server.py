@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -124,7 +125,9 @@ async def test_a_bad_tensor_is_refused_and_the_server_lives(
 async def test_version_2_comes_and_goes_beside_version_1_without_a_failed_request(
     served: LocalStack, client: TritonClient
 ) -> None:
-    models = served.options.model_repository
+    models = served.options.served_models
+    # What is served names one version; what is shipped leaves two of them to Triton.
+    shutil.copyfile(served.options.model_repository / "lookup/config.pbtxt", models / "lookup/config.pbtxt")
     stop = asyncio.Event()
 
     async def traffic() -> int:
@@ -212,7 +215,7 @@ async def test_a_killed_triton_is_back_and_no_call_is_lost(
 async def test_a_model_that_cannot_be_loaded_leaves_the_others_served(
     served: LocalStack, client: TritonClient
 ) -> None:
-    models = served.options.model_repository
+    models = served.options.served_models
     add(models, replace(LOOKUP, model="broken"), lookup_model(1))
     (models / "broken" / "1" / "model.onnx").write_bytes(b"not a model")
     answer = change(served, "load", "broken")
