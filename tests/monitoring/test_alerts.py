@@ -91,6 +91,23 @@ def profile(feature: str, masses: tuple[float, float], minutes: int) -> tuple[Se
     )
 
 
+def also(series: tuple[Series, ...]) -> tuple[Series, ...]:
+    """Another feature's series, less what is told once for all features."""
+    return tuple(each for each in series if each.name != "copyist_reference_size")
+
+
+def profile_that_returns(feature: str, drifting: int, ordinary: int) -> tuple[Series, ...]:
+    """As `profile`, for so many minutes far off the reference, then for so many as in it."""
+    masses = ((0.9, 0.5), (0.1, 0.5))
+    return tuple(
+        Series(each.name, each.labels, f"0+{off}x{drifting} {off * drifting + same}+{same}x{ordinary}")
+        for each, (off, same) in zip(profile(feature, (1, 1), 1)[-2:], masses, strict=True)
+    ) + tuple(
+        Series(each.name, each.labels, each.values.replace("x1", f"x{drifting + ordinary}"))
+        for each in profile(feature, (1, 1), 1)[:-2]
+    )
+
+
 def checks(passed: float, failed: float, minutes: int) -> tuple[Series, ...]:
     """Checks a minute, of which 95 in 100 pass in the reference."""
     of = {**OF_MODEL, "check": "measures_add_up"}
@@ -227,26 +244,51 @@ SCENARIOS = (
     *(
         Scenario(
             alert,
-            {**OF_MODEL, "feature": feature, "window": window},
+            {**OF_MODEL, "feature": feature, "cause": cause, "window": window},
             minutes,
             profile(feature, (0.9, 0.1), minutes),
             profile(feature, (0.6, 0.4), minutes),
         )
-        for alert, feature in (
-            ("CopyistInputDrift", "snr_db"),
-            ("CopyistInputDrift", "unevenness"),
-            ("CopyistOutputDrift", "pitch"),
-            ("CopyistConfidenceDrift", "confidence"),
+        for alert, feature, cause in (
+            ("CopyistLevelDrift", "loudness_db", "level"),
+            ("CopyistInputDrift", "snr_db", "noise"),
+            ("CopyistInputDrift", "treble_db", "sound"),
+            ("CopyistInputDrift", "unevenness", "taking"),
+            ("CopyistOutputDrift", "pitch", "content"),
+            ("CopyistConfidenceDrift", "confidence", "confidence"),
         )
         for window, minutes in (("1h", 90), ("1d", 1500))
     ),
     Scenario(
         "CopyistInputDrift",
-        {**OF_MODEL, "feature": "snr_db", "window": "1h"},
+        {**OF_MODEL, "feature": "snr_db", "cause": "noise", "window": "1h"},
         90,
         profile("snr_db", (0.9, 0.1), 90),
         # As far off, but in four observations: that may be chance.
         profile("snr_db", (0.06, 0.0067), 90),
+    ),
+    *(
+        Scenario(
+            alert,
+            {**OF_MODEL, "feature": feature, "cause": cause, "window": "1h"},
+            90,
+            # Loudness explains nothing: what else has changed is told.
+            (*profile(feature, (0.9, 0.1), 90), *also(profile("loudness_db", (0.9, 0.1), 90))),
+            # Noise explains it: it is told of the noise alone.
+            (*profile(feature, (0.9, 0.1), 90), *also(profile("snr_db", (0.9, 0.1), 90))),
+        )
+        for alert, feature, cause in (
+            ("CopyistOutputDrift", "pitch", "content"),
+            ("CopyistConfidenceDrift", "confidence", "confidence"),
+        )
+    ),
+    Scenario(
+        "CopyistInputDrift",
+        {**OF_MODEL, "feature": "snr_db", "cause": "noise", "window": "1h"},
+        150,
+        profile("snr_db", (0.9, 0.1), 150),
+        # It was so, and has been as in the reference for more than an hour.
+        profile_that_returns("snr_db", 70, 80),
     ),
     *(
         Scenario(
