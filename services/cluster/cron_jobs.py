@@ -69,7 +69,7 @@ def start_from_cronjob(
 
 def _read(cluster: Cluster, name: str) -> dict[str, Any]:
     """The CronJob as Kubernetes wrote it: the client's own class drops the fields that it does not know."""
-    body: dict[str, Any] = CustomObjectsApi(cluster.client).get_namespaced_custom_object(
+    body: Any = CustomObjectsApi(cluster.client).get_namespaced_custom_object(
         "batch", "v1", cluster.namespace, "cronjobs", name, _request_timeout=TIMES_S
     )
-    return body
+    return dict(body)

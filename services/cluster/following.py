@@ -42,8 +42,7 @@ def follow(
     only = {"namespace": cluster.namespace, "field_selector": f"metadata.name={name}"}
     while True:
         listing = cluster.ask(f"list {name}", partial(lists, **only, _request_timeout=TIMES_S))
-        found = listing.items[0] if listing.items else None
-        version: str | None = listing.metadata.resource_version
+        found, version = _first(listing)
         while version is not None:
             yield found
             begun = time.monotonic()
@@ -59,6 +58,15 @@ def follow(
             found, unbroken = yield from _states(cluster, events, found)
             version = watch.resource_version if unbroken else None
             time.sleep(max(0.0, begun + _APART_S - time.monotonic()))
+
+
+def _first(listing: Any) -> tuple[Any | None, str | None]:
+    """The first object of a listing, and the listing's version; both come as objects or as plain JSON."""
+    if isinstance(listing, dict):
+        items, version = listing["items"], listing["metadata"]["resourceVersion"]
+    else:
+        items, version = listing.items, listing.metadata.resource_version
+    return (items[0] if items else None), version
 
 
 def _states(

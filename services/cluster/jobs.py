@@ -1,9 +1,7 @@
-"""Kubernetes Jobs: starting them once, following them, reading their logs, and clearing them away."""
+"""Kubernetes Jobs and their kin: starting them once, following them, reading their logs, deleting them."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,7 +11,7 @@ from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
 
-from kubernetes.client import ApiException, BatchV1Api, CoreV1Api
+from kubernetes.client import ApiException, CustomObjectsApi
 
 from services.cluster.connection import TIMES_S, Cluster
 from services.cluster.errors import (
@@ -22,15 +20,37 @@ from services.cluster.errors import (
     NotInClusterError,
 )
 from services.cluster.following import WATCH_S, follow
+from services.cluster.marks import MANAGED_BY, marked, same_marks
+from services.cluster.pods import JobPod, JobPods
 
-#: Marks the Jobs that were started here.
-MANAGED_BY: Final = {"app.kubernetes.io/managed-by": "copyist"}
-#: Annotation: the digest of the manifest that a Job was started from, by which it is known again.
-MANIFEST_SHA256: Final = "copyist.io/manifest-sha256"
-#: Label by which Kubernetes marks a Job's pods.
-_JOB_NAME: Final = "batch.kubernetes.io/job-name"
-#: Most bytes of a log that are read.
-LOG_BYTES: Final = 1 << 20
+
+@dataclass(frozen=True, slots=True)
+class JobKind:
+    """A kind of objects that run pods to an end and say so by the conditions `Complete` and `Failed`.
+
+    Attributes:
+        group, version, plural: where the API keeps them.
+        kind: what manifests call it.
+        pod_labels: selects the pods of the one whose name stands for NAME.
+    """
+
+    group: str
+    version: str
+    plural: str
+    kind: str
+    pod_labels: str
+
+
+#: Kubernetes' own.
+JOB: Final = JobKind("batch", "v1", "jobs", "Job", "batch.kubernetes.io/job-name=NAME")
+#: Kubeflow Trainer's, which makes a JobSet of the same name; of its pods the first, which leads.
+TRAIN_JOB: Final = JobKind(
+    "trainer.kubeflow.org",
+    "v1alpha1",
+    "trainjobs",
+    "TrainJob",
+    "jobset.sigs.k8s.io/jobset-name=NAME,batch.kubernetes.io/job-completion-index=0",
+)
 
 
 class JobPhase(StrEnum):
@@ -74,63 +94,57 @@ class ClusterJob:
 
 
 class Jobs:
-    """The Jobs of one namespace. Safe to use from several threads."""
+    """The Jobs of one namespace and one kind. Safe to use from several threads."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, kind: JobKind = JOB) -> None:
         self._cluster = cluster
-        self._batch = BatchV1Api(cluster.client)
-        self._core = CoreV1Api(cluster.client)
+        self._kind = kind
+        self._pods = JobPods(cluster)
+        # Takes and gives objects as they are: the classes of Jobs drop fields that they do not know.
+        self._api = CustomObjectsApi(cluster.client)
+        self._place: dict[str, Any] = {
+            "group": kind.group,
+            "version": kind.version,
+            "namespace": cluster.namespace,
+            "plural": kind.plural,
+        }
 
     def start(self, manifest: Mapping[str, Any]) -> ClusterJob:
         """Start a Job. One that was started from an equal manifest is taken as it is, ended or not.
 
         Args:
-            manifest: a Job of `batch/v1` with a name of its own.
+            manifest: of this kind, with a name of its own.
 
         Raises:
             JobNameTakenError: a Job of this name came of another manifest, or of someone else, or is going.
             ClusterRefusedError: the manifest has fields that Kubernetes does not know, or is wrong otherwise.
             ClusterUnavailableError, ClusterForbiddenError: as `Cluster.ask`.
         """
-        body = _marked(manifest)
+        body = marked(manifest)
         name = body["metadata"]["name"]
+        create = partial(
+            self._api.create_namespaced_custom_object,
+            **self._place,
+            body=body,
+            field_validation="Strict",
+            _request_timeout=TIMES_S,
+        )
         try:
-            return _read(self._cluster.ask(f"start the Job {name}", partial(self._create, body)))
+            return _read(self._cluster.ask(f"start the {self._kind.kind} {name}", create))
         except ApiException as error:
             if error.status != HTTPStatus.CONFLICT:
                 raise
         return self._adopt(name, body)
 
-    def _create(self, body: Mapping[str, Any]) -> Any:
-        """Send a manifest as it is.
-
-        The client's own method makes a `V1Job` of it first, which drops fields that it does not know without
-        a word; Kubernetes itself, asked to be strict, names them.
-        """
-        client = self._cluster.client
-        request = client.param_serialize(
-            method="POST",
-            resource_path="/apis/batch/v1/namespaces/{namespace}/jobs",
-            path_params={"namespace": self._cluster.namespace},
-            query_params=[("fieldValidation", "Strict")],
-            header_params={"Accept": "application/json", "Content-Type": "application/json"},
-            body=body,
-            auth_settings=["BearerToken"],
-        )
-        answer = client.call_api(*request, _request_timeout=TIMES_S)
-        answer.read()  # type: ignore[no-untyped-call]
-        return client.response_deserialize(answer, {"2XX": "V1Job"}).data
-
     def _adopt(self, name: str, body: Mapping[str, Any]) -> ClusterJob:
         """Take the Job of this name for the one that was to be started, if it is."""
         found = self._get(name)
-        if found.metadata.deletion_timestamp:
+        metadata = found["metadata"]
+        if "deletionTimestamp" in metadata:
             raise JobNameTakenError(
                 f"The Job {name} is just being deleted.", remedy="Start it again in a few seconds."
             )
-        marks = (found.metadata.labels or {}), (found.metadata.annotations or {})
-        wanted = body["metadata"]["labels"], body["metadata"]["annotations"]
-        if any(mark.get(key) != want[key] for mark, want, key in zip(marks, wanted, _MARKS, strict=True)):
+        if not same_marks(metadata, body["metadata"]):
             raise JobNameTakenError(
                 f"There is a Job {name} already, and it is another one.",
                 remedy="Give the new one another name, or delete the one that is there.",
@@ -148,9 +162,9 @@ class Jobs:
 
     def _get(self, name: str) -> Any:
         get = partial(
-            self._batch.read_namespaced_job, name, self._cluster.namespace, _request_timeout=TIMES_S
+            self._api.get_namespaced_custom_object, **self._place, name=name, _request_timeout=TIMES_S
         )
-        return self._cluster.ask(f"read the Job {name}", get)
+        return self._cluster.ask(f"read the {self._kind.kind} {name}", get)
 
     def list(self, labels: Mapping[str, str]) -> tuple[ClusterJob, ...]:
         """List the Jobs that were started here and carry all of these labels, by name.
@@ -160,13 +174,13 @@ class Jobs:
         """
         selector = ",".join(f"{key}={value}" for key, value in {**MANAGED_BY, **labels}.items())
         lists = partial(
-            self._batch.list_namespaced_job,
-            self._cluster.namespace,
+            self._api.list_namespaced_custom_object,
+            **self._place,
             label_selector=selector,
             _request_timeout=TIMES_S,
         )
-        found = self._cluster.ask("list Jobs", lists).items
-        return tuple(sorted(map(_read, found), key=lambda job: job.name))
+        found: Any = self._cluster.ask(f"list {self._kind.plural}", lists)
+        return tuple(sorted(map(_read, found["items"]), key=lambda job: job.name))
 
     def follow(self, name: str, *, watch_s: int = WATCH_S) -> Iterator[ClusterJob]:
         """Yield a Job's state now, after each change and every `watch_s` seconds; its last state ends it.
@@ -175,7 +189,8 @@ class Jobs:
             NotInClusterError: there is none of this name, or there no longer is.
             ClusterUnavailableError, ClusterForbiddenError: as `Cluster.ask`.
         """
-        for found in follow(self._cluster, self._batch.list_namespaced_job, name, watch_s=watch_s):
+        lists = partial(self._api.list_namespaced_custom_object, **self._place)
+        for found in follow(self._cluster, lists, name, watch_s=watch_s):
             if found is None:
                 raise NotInClusterError(f"There is no Job {name} in {self._cluster.namespace} (any more).")
             job = _read(found)
@@ -209,32 +224,21 @@ class Jobs:
 
         Args:
             name: of the Job.
-            lines: how many at most, 1 or more; at most `LOG_BYTES` bytes of them.
+            lines: how many at most, 1 or more; at most `pods.LOG_BYTES` bytes of them.
 
         Raises:
             ClusterUnavailableError, ClusterForbiddenError: as `Cluster.ask`.
         """
-        namespace = self._cluster.namespace
-        lists = partial(
-            self._core.list_namespaced_pod,
-            namespace,
-            label_selector=f"{_JOB_NAME}={name}",
-            _request_timeout=TIMES_S,
-        )
-        pods: list[Any] = self._cluster.ask(f"list the pods of the Job {name}", lists).items
-        begun = [pod for pod in pods if pod.status and pod.status.phase in ("Running", "Succeeded", "Failed")]
-        if not begun:
-            return ""
-        newest = max(begun, key=lambda pod: pod.metadata.creation_timestamp)
-        read = partial(
-            self._core.read_namespaced_pod_log,
-            newest.metadata.name,
-            namespace,
-            tail_lines=lines,
-            limit_bytes=LOG_BYTES,
-            _request_timeout=TIMES_S,
-        )
-        return str(self._cluster.ask(f"read the log of the Job {name}", read))
+        begun = [pod for pod in self.pods(name) if pod.begun]
+        return self._pods.log(begun[-1].name, lines=lines) if begun else ""
+
+    def pods(self, name: str) -> tuple[JobPod, ...]:
+        """List the pods of a Job, oldest first.
+
+        Raises:
+            ClusterUnavailableError, ClusterForbiddenError: as `Cluster.ask`.
+        """
+        return self._pods.find(self._kind.pod_labels.replace("NAME", name))
 
     def delete(self, name: str) -> None:
         """Delete a Job and its pods; nothing happens where there is none.
@@ -243,57 +247,46 @@ class Jobs:
             ClusterUnavailableError, ClusterForbiddenError: as `Cluster.ask`.
         """
         delete = partial(
-            self._batch.delete_namespaced_job,
-            name,
-            self._cluster.namespace,
+            self._api.delete_namespaced_custom_object,
+            **self._place,
+            name=name,
             propagation_policy="Background",
             _request_timeout=TIMES_S,
         )
         try:
-            self._cluster.ask(f"delete the Job {name}", delete)
+            self._cluster.ask(f"delete the {self._kind.kind} {name}", delete)
         except NotInClusterError:
             return
 
 
-#: The label and the annotation by which a Job that was started here is known.
-_MARKS: Final = (*MANAGED_BY, MANIFEST_SHA256)
-
-
-def _marked(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """The manifest with the marks by which its Job will be known again."""
-    metadata = manifest["metadata"]
-    digest = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
-    return {
-        **manifest,
-        "metadata": {
-            **metadata,
-            "labels": {**metadata.get("labels", {}), **MANAGED_BY},
-            "annotations": {**metadata.get("annotations", {}), MANIFEST_SHA256: digest},
-        },
-    }
-
-
 def _read(found: Any) -> ClusterJob:
     """What a Job's object tells."""
-    status = found.status
+    metadata, status = found["metadata"], found.get("status", {})
     conditions = {
-        condition.type: condition for condition in status.conditions or () if condition.status == "True"
+        condition["type"]: condition
+        for condition in status.get("conditions", ())
+        if condition["status"] == "True"
     }
-    failure = conditions.get("Failed")
-    if "Complete" in conditions:
+    complete, failure = conditions.get("Complete"), conditions.get("Failed")
+    if complete:
         phase = JobPhase.SUCCEEDED
     elif failure:
         phase = JobPhase.FAILED
     else:
-        phase = JobPhase.RUNNING if status.active else JobPhase.WAITING
+        active = status.get("active") or any(job.get("active") for job in status.get("jobsStatus", ()))
+        phase = JobPhase.RUNNING if active else JobPhase.WAITING
     return ClusterJob(
-        name=found.metadata.name,
-        uid=found.metadata.uid,
+        name=metadata["name"],
+        uid=metadata["uid"],
         phase=phase,
-        reason=(failure.reason or "") if failure else "",
-        message=(failure.message or "") if failure else "",
-        failed_pods=status.failed or 0,
-        labels=dict(found.metadata.labels or {}),
-        started=status.start_time,
-        ended=status.completion_time or (failure.last_transition_time if failure else None),
+        reason=failure.get("reason", "") if failure else "",
+        message=failure.get("message", "") if failure else "",
+        failed_pods=status.get("failed", 0),
+        labels=metadata.get("labels", {}),
+        started=_moment(status.get("startTime")),
+        ended=_moment((complete or failure or {}).get("lastTransitionTime")),
     )
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from services.cluster.jobs import MANAGED_BY
+from services.cluster.marks import MANAGED_BY
 from tests.charts.kinds import problems
 from tests.charts.rendering import VALUES_FILES, Object, containers, merged, of_kind, pod_templates, render
 from tests.k8s.manifests import K8S, OVERLAYS, cluster, one, site, template
