@@ -20,11 +20,11 @@ import time
 from collections.abc import Mapping
 from typing import Final
 
-from services.errors import CopyistError, ModelError, ModelUnavailableError
+from services.errors import CopyistError, ModelError, ModelUnavailableError, OverloadedError
 from services.runtime.release.artefacts import Artefacts
 from services.runtime.release.manifest import Manifest, ModelVersion
 from services.sync import metrics
-from services.sync.failures import Failures, Reason, fetching_reason, loading_reason
+from services.sync.failures import Failures, Reason, fetching_reason
 from services.sync.folder import ModelFolder
 from services.sync.leaving import Leaving
 from services.sync.server import State, TritonServer
@@ -65,6 +65,7 @@ class Agent:
         self._sound: set[tuple[str, ModelVersion]] = set()
         self._proven: set[tuple[str, ModelVersion]] = set()
         self._told: set[tuple[str, str]] = set()
+        self._lost = False
 
     def round(self, manifest: Manifest) -> bool:
         """Take all steps that can be taken now towards a manifest.
@@ -79,14 +80,22 @@ class Agent:
         try:
             states = self._server.states()
         except ModelUnavailableError:
-            # It comes back with what its configuration names, and with files that it reads anew.
+            self._lost = True
             self._proven.clear()
-            self._sound.clear()
             self._tell(manifest)
             raise
+        if self._lost:
+            # It has read all files anew, so that they must be right still.
+            self._lost = False
+            self._sound.clear()
+            self._fetch_all(manifest)
         done = True
         for model, serving in wanted(manifest, self._shipped).items():
-            done &= self._bring_all(model, serving, states.get(model, {}))
+            try:
+                done &= self._bring_all(model, serving, states.get(model, {}))
+            except ModelError as error:
+                done = False
+                log.error("%s: %s", model, error)
             self._tell(manifest)
         return done
 
@@ -137,17 +146,24 @@ class Agent:
     def _bring(self, model: str, version: ModelVersion) -> None:
         """Load a version beside those that serve, and have it answer once."""
         configuration = self._folder.configuration(model)
-        beside = self._server.ready(model) - {version.number}
-        log.info("loading %s %s beside %s", model, version.number, ", ".join(sorted(beside)) or "none")
+        ready = self._server.ready(model)
+        beside = ready - {version.number}
         try:
+            if version.number not in ready:
+                log.info("loading %s %s", model, version.number)
+            # Where it is ready, Triton sees for itself whether its files are those that it has loaded.
             self._server.load(model, configuration, beside | {version.number})
-        except (ModelError, ModelUnavailableError) as error:
-            self._failed(model, version, loading_reason(error), error)
-            if isinstance(error, ModelUnavailableError):
-                raise
+        except ModelUnavailableError as error:
+            if version.number not in ready:
+                self._failed(model, version, Reason.CRASH, error)
+            raise
+        except ModelError as error:
+            self._failed(model, version, Reason.LOAD, error)
             return
         try:
             self._server.try_out(configuration, version.number)
+        except OverloadedError:
+            return  # it has no time just now: the next round asks again
         except ModelError as error:
             self._failed(model, version, Reason.WARM_UP, error)
             if beside:
@@ -183,17 +199,21 @@ class Agent:
         log.error("%s %s (%s; again in %.0f s): %s", model, version.number, reason, pause_s, error)
 
     def _tell(self, manifest: Manifest) -> None:
-        """Tell Prometheus of each version that is named."""
-        named = set()
-        for model, serving in wanted(manifest, self._shipped).items():
-            for version in serving.all:
-                named.add((model, version.number))
-                failure = self.failures.of(model, version)
-                metrics.READY.labels(model, version.number).set((model, version) in self._proven)
-                metrics.FAILED.labels(model, version.number).set(
-                    failure is not None and failure.reason.lasting
-                )
-        for model, number in self._told - named:
+        """Tell Prometheus of each version that is named, and forget what is not."""
+        named = {
+            (model, version)
+            for model, serving in wanted(manifest, self._shipped).items()
+            for version in serving.all
+        }
+        self.failures.only(named)
+        self._sound &= named
+        for model, version in named:
+            failure = self.failures.of(model, version)
+            lasting = failure is not None and failure.reason.lasting
+            metrics.READY.labels(model, version.number).set((model, version) in self._proven)
+            metrics.FAILED.labels(model, version.number).set(lasting)
+        told = {(model, version.number) for model, version in named}
+        for model, number in self._told - told:
             metrics.READY.remove(model, number)
             metrics.FAILED.remove(model, number)
-        self._told = named
+        self._told = told

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from services.errors import CopyistError, ModelUnavailableError
+from services.errors import CopyistError
 from services.runtime.files import is_full
 from services.runtime.release.artefacts import UnknownVersionError
 from services.runtime.release.index import DamagedArtefactError
@@ -87,8 +88,12 @@ class Failures:
         return failure
 
     def forget(self, model: str, version: ModelVersion) -> None:
-        """Take note that it went well, or is wanted no more."""
+        """Take note that it went well."""
         self._last.pop((model, version), None)
+
+    def only(self, named: Collection[tuple[str, ModelVersion]]) -> None:
+        """Forget all versions but these: one that is named anew is tried at once."""
+        self._last = {key: failure for key, failure in self._last.items() if key in named}
 
 
 def fetching_reason(error: CopyistError) -> Reason:
@@ -96,8 +101,3 @@ def fetching_reason(error: CopyistError) -> Reason:
     if isinstance(error, DamagedArtefactError | UnknownVersionError):
         return Reason.DAMAGED
     return Reason.DISK if is_full(error) else Reason.STORE
-
-
-def loading_reason(error: CopyistError) -> Reason:
-    """Tell why a version could not be loaded."""
-    return Reason.CRASH if isinstance(error, ModelUnavailableError) else Reason.LOAD

@@ -144,8 +144,8 @@ class ModelFolder:
             UnknownVersionError, DamagedArtefactError: as `Artefacts.fetch`.
         """
         aside = self._new_aside()
-        artefacts.fetch(model, version, aside)
         with storage_errors():
+            artefacts.fetch(model, version, aside)
             record = aside / _RECORD
             record.write_text(json.dumps(_record(version, aside)))
             _flush(record)

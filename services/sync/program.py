@@ -81,6 +81,7 @@ class _Sync:
         self._stopped = threading.Event()
         self._news = threading.Event()
         self._latest: tuple[Manifest, float] | None = None
+        self._in_force: Manifest | None = None
         self._problem = "The release manifest has not been read yet."
         self._working = threading.Thread(target=self._work, name="rounds", daemon=True)
         self._following = threading.Thread(target=self._follow, name="follows", daemon=True)
@@ -111,7 +112,6 @@ class _Sync:
             self._news.set()
 
     def _work(self) -> None:
-        in_force: Manifest | None = None
         while not self._stopped.is_set():
             self._news.wait(_LOOK_S)
             self._news.clear()
@@ -128,8 +128,8 @@ class _Sync:
                 self._problem = "A round failed in a way that was not foreseen; see the log."
                 continue
             self._complain(self._agent.missing(manifest))
-            if done and manifest != in_force:
-                in_force = manifest
+            if done and manifest != self._in_force:
+                self._in_force = manifest
                 metrics.REVISION.set(manifest.revision)
                 metrics.SECONDS.observe(time.monotonic() - seen_at)
                 log.info("revision %d is in force: %s", manifest.revision, manifest.change.what)
@@ -142,7 +142,8 @@ class _Sync:
     def _complain(self, problem: str) -> None:
         """Tell in the log, once, why Triton does not match."""
         if problem and problem != self._problem:
-            log.warning("%s", problem)
+            # At first it is waited for; later it is away.
+            log.log(logging.WARNING if self._in_force else logging.INFO, "%s", problem)
         self._problem = problem
 
     def _check_alive(self) -> None:

@@ -10,7 +10,7 @@ import grpc
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceStub
 
-from services.errors import ModelError, ModelUnavailableError
+from services.errors import ModelError, ModelUnavailableError, OverloadedError
 from services.sync.configuration import Configuration
 
 #: What a question may take, in seconds.
@@ -27,6 +27,26 @@ _CHANNEL_OPTIONS: Final = (
     ("grpc.max_reconnect_backoff_ms", 1000),
     ("grpc.enable_http_proxy", 0),
 )
+
+
+_PERHAPS_AWAY: Final = (
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.CANCELLED,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+)
+
+
+class RefusedError(ModelError):
+    """Triton answered that it cannot do what it was asked.
+
+    Args:
+        code: the status of its answer.
+        said: its reason.
+    """
+
+    def __init__(self, code: grpc.StatusCode, said: str) -> None:
+        super().__init__(f"Triton says {code.name}: {said}.")
+        self.code = code
 
 
 class State(StrEnum):
@@ -84,17 +104,28 @@ class TritonServer:
         Raises:
             ModelError: a version cannot be loaded; the message has Triton's reason.
         """
+        named = frozenset(versions)
         request = pb.RepositoryModelLoadRequest(model_name=model)
-        request.parameters["config"].string_param = configuration.json(versions)
+        request.parameters["config"].string_param = configuration.json(named)
         self._ask(self._stub.RepositoryModelLoad, request, _LOAD_S)
+        # Of a version whose folder it does not find, Triton says nothing but in its log.
+        if missing := named - self.ready(model):
+            raise ModelError(f"Triton has not loaded {model} {', '.join(sorted(missing, key=int))}.")
 
     def try_out(self, configuration: Configuration, number: str) -> None:
         """Have a version answer once.
 
         Raises:
             ModelError: it does not, or not with the tensors that are configured.
+            OverloadedError: it is there, but its queue is full.
         """
-        configuration.check(self._ask(self._stub.ModelInfer, configuration.zeros(number), _TRIAL_S))
+        try:
+            answer = self._ask(self._stub.ModelInfer, configuration.zeros(number), _TRIAL_S)
+        except RefusedError as error:
+            if error.code is grpc.StatusCode.UNAVAILABLE:
+                raise OverloadedError(error.detail) from None
+            raise
+        configuration.check(answer)
 
     def inferences(self, model: str, number: str) -> int:
         """Count the requests that a version has answered since it was loaded."""
@@ -107,12 +138,11 @@ class TritonServer:
         try:
             return call(request, timeout=limit_s)
         except grpc.RpcError as error:
-            code, said = error.code(), error.details() or "no details"
+            said = error.details() or "no details"
             # Triton also says UNAVAILABLE of a model, but then it goes on answering.
-            lost = code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED) and not self._answers()
-            if lost or (code is grpc.StatusCode.DEADLINE_EXCEEDED and limit_s == _ANSWER_S):
+            if error.code() in _PERHAPS_AWAY and not self._answers():
                 raise ModelUnavailableError(f"Triton at {self._url} does not answer: {said}.") from None
-            raise ModelError(f"Triton says {code.name}: {said}.") from None
+            raise RefusedError(error.code(), said) from None
 
     def _answers(self) -> bool:
         try:
