@@ -41,7 +41,7 @@ sys.exit(int(end.read_text()))
 #: The trigger with that stand-in in place of `copyist`.
 PROGRAM = """
 import pathlib, sys
-from services.runtime.database import connect
+from services.runtime.settings import Settings
 from services.trigger.process import ProcessStarter
 from services.trigger.program import run_trigger
 folder = pathlib.Path(sys.argv[1])
