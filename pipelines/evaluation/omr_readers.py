@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from pipelines.cache import cache_folder
@@ -155,10 +154,7 @@ def local_reader(file: Path | None = None, *, with_context: bool = True) -> Loca
     if file is None:
         file, model = MODEL_REPOSITORY / SYMBOLS.model / "1" / "model.onnx", SymbolsModel.released()
     else:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-        model = SymbolsModel(session)
+        model = SymbolsModel.opened(file)
     scores = least_scores(read_card(MODEL_REPOSITORY, SYMBOLS.model))
     released = with_context and read_card(MODEL_REPOSITORY, CONTEXT.model)
     context = ContextModel.released() if released else None

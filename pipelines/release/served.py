@@ -17,9 +17,12 @@ _REPOSITORY: Final = Path(__file__).parents[2] / "model_repository"
 
 def open_model(model: ModelContract, version: int = 1) -> onnxruntime.InferenceSession:
     """A released model, on one thread."""
+    return _opened(_REPOSITORY / model.model / str(version) / "model.onnx")
+
+
+def _opened(path: Path) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    path = _REPOSITORY / model.model / str(version) / "model.onnx"
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
@@ -33,6 +36,11 @@ class SymbolsModel:
     def released(cls) -> SymbolsModel:
         """The released version."""
         return cls(open_model(contract.SYMBOLS))
+
+    @classmethod
+    def opened(cls, path: Path) -> SymbolsModel:
+        """Any version's file."""
+        return cls(_opened(path))
 
     def __call__(self, tile: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """Candidates [CANDIDATES, FIELDS] and staves [CELLS, CELLS] of a tile."""

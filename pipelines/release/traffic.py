@@ -14,21 +14,21 @@ from typing import Final
 import av
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from pipelines.release.profiles import REFERENCE_PAGES, REFERENCE_RECORDINGS, pictures, recordings
-from services.amt.contract import SAMPLE_RATE_HZ, TARGET_RMS
+from pipelines.release.profiles import REFERENCE_PAGES, REFERENCE_RECORDINGS, pictures, sounds
+from services.amt.contract import SAMPLE_RATE_HZ
 
-RECORDING_S: Final = 10.0
-_BITS_A_SECOND: Final = 40_000
+_LENGTHS_S: Final = (8.0, 16.0)
+_BITS_A_SECOND: Final = 48_000
 
 
-def write_recording(path: Path, samples: np.ndarray, rms: float) -> None:
-    """Write int16 samples of the contract's level at another one, as Ogg Opus."""
-    sound = (samples.astype(np.float32) / 32768 * rms / TARGET_RMS)[np.newaxis]
+def write_recording(path: Path, sound: NDArray[np.float32]) -> None:
+    """Write a mono sound at SAMPLE_RATE_HZ as Ogg Opus."""
     with av.open(str(path), "w", format="ogg") as file:
         stream = file.add_stream("libopus", rate=48_000, layout="mono")
         stream.bit_rate = _BITS_A_SECOND
-        frame = av.AudioFrame.from_ndarray(sound, format="flt", layout="mono")
+        frame = av.AudioFrame.from_ndarray(sound[np.newaxis], format="flt", layout="mono")
         frame.sample_rate = SAMPLE_RATE_HZ
         for resampled in av.AudioResampler("flt", "mono", 48_000).resample(frame):
             file.mux(stream.encode(resampled))
@@ -43,9 +43,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("tests/traffic"))
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    heard = recordings(REFERENCE_RECORDINGS, args.recordings, RECORDING_S)
-    for number, recording in enumerate(heard, 1):
-        write_recording(args.out / f"recording-{number:02d}.ogg", recording.samples, recording.rms)
+    heard = sounds(REFERENCE_RECORDINGS, args.recordings, _LENGTHS_S)
+    for number, sound in enumerate(heard, 1):
+        write_recording(args.out / f"recording-{number:02d}.ogg", sound)
     for number, image in enumerate(pictures(REFERENCE_PAGES, args.pages), 1):
         cv2.imwrite(str(args.out / f"page-{number:02d}.webp"), image, [cv2.IMWRITE_WEBP_QUALITY, 70])
     files = list(args.out.iterdir())
