@@ -11,8 +11,9 @@ what belongs together and, unlike drawing pieces anew, leaves no cell without pi
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Final
 
 import numpy as np
@@ -51,6 +52,7 @@ class Difference:
         pieces: how many pieces.
         champion, candidate: means of the measure, 0 to 1.
         difference: candidate less champion.
+        error: standard error of the difference.
         low, high: interval of the difference, simultaneous over all judged cells.
         judged: whether there were pieces enough; where not, the interval means little.
     """
@@ -63,6 +65,7 @@ class Difference:
     champion: float
     candidate: float
     difference: float
+    error: float
     low: float
     high: float
     judged: bool
@@ -80,7 +83,7 @@ class Comparison:
     Attributes:
         model: its name.
         champion, candidate: digests (`Evaluation.digest`).
-        confidence: with which no judged cell's true difference lies above its `high`, and the same of `low`.
+        confidence: with which no judged cell's true difference lies above its `high`; and none below its `low`.
         differences: whole test sets first, then slice by slice.
     """
 
@@ -89,6 +92,10 @@ class Comparison:
     candidate: str
     confidence: float
     differences: tuple[Difference, ...]
+
+    def encode(self) -> str:
+        """Write as JSON."""
+        return json.dumps(asdict(self), indent=1) + "\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +137,6 @@ def compare(
     errors = np.sqrt(squares / (pieces * np.maximum(pieces - 1, 1)))
     judged = pieces >= FEWEST_PIECES
     widening = _widening(deviations[:, judged], pieces[judged], false_alarm)
-    reach = widening * errors
     told = [
         Difference(
             *name,
@@ -138,17 +144,18 @@ def compare(
             champion=float(one),
             candidate=float(other),
             difference=float(mean),
-            low=float(mean - far),
-            high=float(mean + far),
+            error=float(error),
+            low=float(mean - widening * error),
+            high=float(mean + widening * error),
             judged=bool(sure),
         )
-        for name, n, one, other, mean, far, sure in zip(
+        for name, n, one, other, mean, error, sure in zip(
             cells.names,
             pieces,
             cells.champion.sum(0) / pieces,
             cells.candidate.sum(0) / pieces,
             means,
-            reach,
+            errors,
             judged,
             strict=True,
         )

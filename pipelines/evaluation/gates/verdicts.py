@@ -20,19 +20,27 @@ class Budgets:
     Attributes:
         loss: a fall of a mean measure over a whole test set that nobody would notice, 0 to 1.
         slice_loss: the same over a slice.
-        unproven_loss: a fall over a whole test set that the evaluation must be able to rule out, 0 to 1;
-            where it cannot, there were too few pieces.
+        unproven_loss: a fall over a whole test set that the evaluation must rule out, with 95 % confidence, 0
+            to 1; where it cannot, there were too few pieces.
         false_alarm: chance that the gate `quality` stops a candidate that is no worse, 0 to 1.
+        split_agreement: least F1 between two readings of one input that was cut in other places.
+        split_difference: the most that posteriors of such readings differ in the mean, in steps of 1/255.
         latency_ratio: time of the candidate for one call, over the champion's.
         size_bytes: of the model's file.
     """
 
     loss: float = 0.005
     slice_loss: float = 0.01
-    unproven_loss: float = 0.03
+    unproven_loss: float = 0.05
     false_alarm: float = 0.05
+    split_agreement: float = 0.98
+    split_difference: float = 1.0
     latency_ratio: float = 1.25
     size_bytes: int = LARGEST_FILE_BYTES
+
+
+#: What candidates are held to unless somebody says otherwise.
+BUDGETS: Final = Budgets()
 
 
 @dataclass(frozen=True, slots=True)

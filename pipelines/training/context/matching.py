@@ -119,7 +119,7 @@ def _pairs(
 
 
 def voices_of(truth: NDArray[np.void]) -> NDArray[np.int8]:
-    """0 for what is alone in its measure and staff, 1 in the upper of several voices, 2 in a lower; else -1."""
+    """0 for what is alone in its measure and staff, 1 in the upper of several voices, 2 in a lower."""
     voices = np.full(len(truth), -1, np.int8)
     places: dict[tuple[int, int], list[int]] = {}
     for index in np.flatnonzero(truth["voice"] >= 0).tolist():
