@@ -83,7 +83,7 @@ class Comparison:
     Attributes:
         model: its name.
         champion, candidate: digests (`Evaluation.digest`).
-        confidence: with which no judged cell's true difference lies above its `high`; and none below its `low`.
+        confidence: with which no judged cell's true difference lies above `high`; and none below `low`.
         differences: whole test sets first, then slice by slice.
     """
 

@@ -11,6 +11,7 @@ from typing import Final
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -134,6 +135,7 @@ def _draw_measure(
             axis.plot([each.low, each.high], [row, row], color=colour, linewidth=2, solid_capstyle="butt")
         axis.plot(each.difference, row, "o", color=colour, markersize=4)
     axis.set_title(textwrap.fill(measure, 18), fontsize=10)
+    axis.xaxis.set_major_locator(MaxNLocator(4))
     axis.grid(axis="x", color="#eeeeee")
     axis.set_axisbelow(True)
     axis.tick_params(labelsize=8)
