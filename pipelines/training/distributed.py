@@ -74,6 +74,11 @@ class Ranks:
             return network
         return DistributedDataParallel(network, forward_sync_buffers=False)
 
+    def wait(self) -> None:
+        """Wait for all ranks to come here."""
+        if self.world > 1:
+            distributed.barrier()
+
     def agreed(self, decision: bool) -> bool:
         """The lead's decision, on every rank: where clocks decide, ranks would differ."""
         if self.world == 1:

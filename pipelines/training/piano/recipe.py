@@ -24,6 +24,7 @@ class Recipe:
         average: decay of the moving average of the weights, which is what is released.
         workers: processes that make clips.
         report_every, validate_every: in steps; a checkpoint is written with each validation.
+        validated: excerpts of held-out pianos that a validation hears.
         frozen_norms: whether normalisation keeps the statistics and the form that it started with; for a
             network that goes on from a released one, whose norms were folded into its convolutions.
     """
@@ -41,6 +42,7 @@ class Recipe:
     workers: int = 1
     report_every: int = 50
     validate_every: int = 400
+    validated: int = 16
     frozen_norms: bool = False
 
     @property

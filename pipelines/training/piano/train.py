@@ -2,7 +2,8 @@
 
 Makes the pianos and the pieces first if the cache does not hold them, resumes from the last
 checkpoint, and shows as it goes: losses, a validation table on instruments kept out of training
-(`validation.csv`) and their curves (`curves.png`). Runs on a GPU where torch finds one.
+(`validation.csv`) and their curves (`curves.png`). Runs on a GPU where torch finds one; on several of a
+machine with `torchrun --standalone --nproc-per-node=N -m pipelines.training.piano.train`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from pipelines.cache import cache_folder
 from pipelines.evaluation.note_measures import NoteScores, as_rows, mean_scores, score_notes
 from pipelines.performing import pianos, pieces
 from pipelines.training.curves import LOSSES, VALIDATION, append_row, draw_curves, keep_rows
+from pipelines.training.distributed import ALONE, Ranks, ranks
 from pipelines.training.piano import clips
 from pipelines.training.piano.clips import Clips, validation_clips
 from pipelines.training.piano.losses import losses, total
@@ -42,6 +44,7 @@ class Trainer:
         files: the pieces to learn from; by default those of the cache.
         start: weights to start from (a `state_dict`), instead of random ones.
         limit_s: seconds after which training ends, wherever it is; 0 for no limit.
+        ranks: who trains together.
     """
 
     def __init__(
@@ -51,12 +54,14 @@ class Trainer:
         files: Sequence[Path] | None = None,
         start: Mapping[str, Tensor] | None = None,
         limit_s: float = 0.0,
+        ranks: Ranks = ALONE,
     ) -> None:
         self.recipe = recipe
         self.folder = folder
         self.files = clips.pieces() if files is None else files
         self.limit_s = limit_s
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.ranks = ranks
+        self.device = ranks.device
         torch.manual_seed(recipe.seed)
         network = PianoNetwork(NetworkSize(pitch=recipe.pitch_channels)).to(self.device)
         if start is not None:
@@ -70,6 +75,7 @@ class Trainer:
         self.seconds = 0.0
         if self.checkpoint.exists():
             self._resume()
+        self._together = ranks.together(self.network)
 
     @property
     def checkpoint(self) -> Path:
@@ -78,19 +84,23 @@ class Trainer:
 
     def run(self) -> None:
         """Train to the recipe's number of steps, or to the limit of time."""
-        drawn = Clips(self.recipe, self.files, skip=self.step)
+        drawn = Clips(self.recipe, self.files, self.step, self.ranks)
         stream = iter(DataLoader(drawn, batch_size=None, num_workers=self.recipe.workers))
         recent: list[np.ndarray] = []
         began = time.monotonic() - self.seconds
-        while not self.ended:
+        ended = self.ended
+        while not ended:
             audio, wanted = next(stream)
             recent.append(self._learn(audio.to(self.device), wanted.to(self.device)))
             self.step += 1
             self.seconds = time.monotonic() - began
+            ended = self.ranks.agreed(self.ended)
+            if not self.ranks.leads:
+                continue
             if self.step % self.recipe.report_every == 0:
                 self._report(np.mean(recent, axis=0))
                 recent.clear()
-            if self.step % self.recipe.validate_every == 0 or self.ended:
+            if self.step % self.recipe.validate_every == 0 or ended:
                 self._validate()
                 self._save()
 
@@ -109,7 +119,7 @@ class Trainer:
                 if isinstance(layer, nn.BatchNorm2d):
                     layer.eval()
         with torch.autocast(self.device.type, torch.bfloat16):
-            logits = self.network(audio)
+            logits = self._together(audio)
         heads = losses(logits.float(), wanted)
         total(heads).backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 3.0)
@@ -141,7 +151,7 @@ class Trainer:
         append_row(self.folder / LOSSES, {"step": self.step, **dict(zip(HEADS, heads.tolist(), strict=True))})
 
     def _validate(self) -> None:
-        scores = mean_scores(list(validate(self.average, self.device)))
+        scores = mean_scores(validate(self.average, self.device, self.recipe.validated))
         row = {"step": self.step, **{k: round(v, 4) for k, v in asdict(scores).items()}}
         append_row(self.folder / VALIDATION, row)
         print("held-out pianos  " + "  ".join(f"{k} {v}" for k, v in row.items()), flush=True)
@@ -171,6 +181,8 @@ class Trainer:
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.seconds = state["step"], state["seconds"]
+        if not self.ranks.leads:
+            return
         for name in (LOSSES, VALIDATION):
             keep_rows(self.folder / name, self.step)
         print(f"resuming at step {self.step}", flush=True)
@@ -184,11 +196,11 @@ def posteriors(network: PianoNetwork, audio: np.ndarray, device: torch.device) -
     return torch.round(likely * 255).to(torch.uint8).cpu().numpy()
 
 
-def validate(network: PianoNetwork, device: torch.device) -> list[NoteScores]:
-    """Scores on the fixed excerpts of held-out pianos."""
+def validate(network: PianoNetwork, device: torch.device, count: int) -> list[NoteScores]:
+    """Scores on the first of the fixed excerpts of held-out pianos."""
     return [
         score_notes(truth.astype(float), as_rows(find_notes(posteriors(network, audio, device))))
-        for audio, truth in validation_clips()
+        for audio, truth in validation_clips(count)
     ]
 
 
@@ -202,13 +214,16 @@ def main() -> None:
     args = parser.parse_args()
     recipe = Recipe(steps=args.steps, pieces=args.pieces)
     folder = cache_folder("runs", args.run)
-    pianos.make_all()
-    pieces.make_pieces(0, recipe.pieces, args.scores)
-    pieces.make_pieces(pieces.FIRST_VALIDATION, recipe.validation_pieces, args.scores)
-    if torch.get_num_threads() > 1 and not torch.cuda.is_available():
-        torch.set_num_threads(max(1, torch.get_num_threads() - recipe.workers))
-    (folder / "recipe.json").write_text(json.dumps(asdict(recipe), indent=2))
-    Trainer(recipe, folder).run()
+    with ranks() as joined:
+        if joined.leads:
+            pianos.make_all()
+            pieces.make_pieces(0, recipe.pieces, args.scores)
+            pieces.make_pieces(pieces.FIRST_VALIDATION, recipe.validation_pieces, args.scores)
+            (folder / "recipe.json").write_text(json.dumps(asdict(recipe), indent=2))
+        joined.wait()
+        if torch.get_num_threads() > 1 and not torch.cuda.is_available():
+            torch.set_num_threads(max(1, torch.get_num_threads() - recipe.workers))
+        Trainer(recipe, folder, ranks=joined).run()
 
 
 if __name__ == "__main__":

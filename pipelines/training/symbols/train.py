@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from pipelines.cache import cache_folder
-from pipelines.training.curves import LOSSES, VALIDATION, append_row, draw_curves
+from pipelines.training.curves import LOSSES, VALIDATION, append_row, draw_curves, keep_rows
 from pipelines.training.distributed import ALONE, Ranks, counted, ranks
 from pipelines.training.symbols.losses import WEIGHTS, losses, total
 from pipelines.training.symbols.network import SymbolsNetwork, by_cell
@@ -176,6 +176,10 @@ class Trainer:
         self.average.set_weights(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.seconds = state["step"], state["seconds"]
+        if not self.ranks.leads:
+            return
+        for name in (LOSSES, VALIDATION):
+            keep_rows(self.folder / name, self.step)
         print(f"resuming at step {self.step}", flush=True)
 
 
@@ -192,8 +196,9 @@ def main() -> None:
     args = parser.parse_args()
     recipe = Recipe(steps=args.steps)
     folder = cache_folder("runs", args.run)
-    (folder / "recipe.json").write_text(json.dumps(asdict(recipe), indent=2))
     with ranks() as joined:
+        if joined.leads:
+            (folder / "recipe.json").write_text(json.dumps(asdict(recipe), indent=2))
         Trainer(recipe, folder, cache_folder("pages"), joined).run()
 
 
