@@ -59,19 +59,20 @@ class Cluster:
         """Close the connections."""
         self.client.rest_client.pool_manager.clear()
 
-    def ask(self, what: str, call: Callable[[], T]) -> T:
+    def ask(self, what: str, call: Callable[[], T], *, patience_s: float | None = None) -> T:
         """Make a call, and make it again for a while where it failed in passing.
 
         Args:
             what: the call in words, for errors: "read the Job x".
             call: must bear being made twice: the first may have been carried out although no answer came.
+            patience_s: for this call, in place of the cluster's.
 
         Raises:
             ClusterUnavailableError: it still failed when patience ran out.
             NotInClusterError, ClusterForbiddenError, ClusterRefusedError: the answer was final.
             ApiException: as it came, for the answers that only the caller can read: 409 and 410.
         """
-        deadline = time.monotonic() + self._patience_s
+        deadline = time.monotonic() + (self._patience_s if patience_s is None else patience_s)
         pause_s = _FIRST_PAUSE_S
         while True:
             try:
@@ -88,8 +89,11 @@ class Cluster:
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
 
-def connect() -> Cluster:
+def connect(*, patience_s: float = 60.0) -> Cluster:
     """Connect with the credentials of the pod that this runs in, or else with those of the kubeconfig.
+
+    Args:
+        patience_s: as `Cluster` takes it.
 
     Raises:
         NoClusterError: there are neither.
@@ -98,7 +102,7 @@ def connect() -> Cluster:
     try:
         if NAMESPACE_FILE.is_file():
             config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-            return Cluster(configuration, NAMESPACE_FILE.read_text().strip())
+            return Cluster(configuration, NAMESPACE_FILE.read_text().strip(), patience_s=patience_s)
         path = os.environ.get("KUBECONFIG")
         config.load_kube_config(path, client_configuration=configuration)  # type: ignore[no-untyped-call]
         _, context = config.list_kube_config_contexts(path)  # type: ignore[no-untyped-call]
@@ -107,7 +111,7 @@ def connect() -> Cluster:
             f"No credentials for Kubernetes were found: {error}.",
             remedy="Run this in a pod with a service account, or point KUBECONFIG to a kubeconfig.",
         ) from error
-    return Cluster(configuration, context["context"].get("namespace", "default"))
+    return Cluster(configuration, context["context"].get("namespace", "default"), patience_s=patience_s)
 
 
 def _failure(what: str, error: ApiException | HTTPError) -> CopyistError | ApiException:

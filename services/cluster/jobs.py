@@ -1,4 +1,4 @@
-"""Kubernetes Jobs and their kin: starting them once, following them, reading their logs, deleting them."""
+"""Kubernetes Jobs and their kin: started once, followed, their logs read, deleted."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from services.cluster.errors import (
 )
 from services.cluster.following import WATCH_S, follow
 from services.cluster.marks import MANAGED_BY, marked, same_marks
-from services.cluster.pods import JobPod, JobPods
+from services.cluster.pods import JobPod, JobPods, LogLine, LogPosition
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +231,16 @@ class Jobs:
         """
         begun = [pod for pod in self.pods(name) if pod.begun]
         return self._pods.log(begun[-1].name, lines=lines) if begun else ""
+
+    def log_after(self, name: str, position: LogPosition) -> Iterator[LogLine]:
+        """Yield the whole lines that the pods of a Job, one after another, have written after a position.
+
+        Raises:
+            ClusterUnavailableError, ClusterForbiddenError: as `Cluster.ask`.
+        """
+        for pod in self.pods(name):
+            if pod.begun:
+                yield from self._pods.log_after(pod.name, position)
 
     def pods(self, name: str) -> tuple[JobPod, ...]:
         """List the pods of a Job, oldest first.

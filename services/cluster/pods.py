@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +13,9 @@ from typing import Any, Final
 from kubernetes.client import CoreV1Api
 
 from services.cluster.connection import TIMES_S, Cluster
-from services.cluster.errors import NotInClusterError
+from services.cluster.errors import ClusterRefusedError, ClusterUnavailableError, NotInClusterError
+
+logger = logging.getLogger(__name__)
 
 #: Most bytes of a log that are read at a time.
 LOG_BYTES: Final = 1 << 20
@@ -56,6 +59,15 @@ class LogPosition:
 
     at: str = ""
     lines: int = 0
+
+    def after(self, line: LogLine) -> LogPosition:
+        """The position behind the line that comes next."""
+        return LogPosition(line.at, self.lines + 1 if line.at == self.at else 1)
+
+    @staticmethod
+    def is_moment(text: str) -> bool:
+        """Whether a text is a moment such as `at`."""
+        return bool(text) and _utc(text) == text
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,17 +119,19 @@ class JobPods:
         """
         return self._read(pod, tail_lines=lines)
 
-    def log_after(self, pod: str, position: LogPosition) -> Iterator[tuple[LogLine, LogPosition]]:
-        """Yield the whole lines that a pod has written after a position, each with the position behind it.
+    def log_after(self, pod: str, position: LogPosition) -> Iterator[LogLine]:
+        """Yield the whole lines that a pod has written after a position.
 
-        Nothing where the pod is gone. At most `LOG_BYTES` are read: what comes after them, the next time.
+        Nothing where they cannot be read just now, as the pod's node does not answer, its container has not
+        begun or the pod is gone. At most `LOG_BYTES` are read: what comes after them, the next time.
 
         Raises:
-            ClusterUnavailableError, ClusterForbiddenError: as `Cluster.ask`.
+            ClusterForbiddenError: as `Cluster.ask`.
         """
         try:
-            text = self._read(pod, timestamps=True, since_seconds=_seconds_since(position), tail_lines=None)
-        except NotInClusterError:
+            text = self._read(pod, patience_s=0.0, timestamps=True, since_seconds=_seconds_since(position))
+        except (ClusterRefusedError, ClusterUnavailableError, NotInClusterError) as error:
+            logger.info("%s", error)
             return
         passed = 0
         for line in text.split("\n")[:-1]:
@@ -128,11 +142,9 @@ class JobPods:
             if at == position.at and passed < position.lines:
                 passed += 1
                 continue
-            same = position.lines + 1 if at == position.at else 1
-            position, passed = LogPosition(at, same), same
-            yield LogLine(at, rest), position
+            yield LogLine(at, rest)
 
-    def _read(self, pod: str, **options: Any) -> str:
+    def _read(self, pod: str, *, patience_s: float | None = None, **options: Any) -> str:
         read = partial(
             self._core.read_namespaced_pod_log,
             pod,
@@ -141,7 +153,7 @@ class JobPods:
             _request_timeout=TIMES_S,
             **options,
         )
-        return str(self._cluster.ask(f"read the log of the pod {pod}", read))
+        return str(self._cluster.ask(f"read the log of the pod {pod}", read, patience_s=patience_s))
 
 
 def _utc(moment: str) -> str:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -29,12 +29,13 @@ NAMESPACE = "copyist"
 KINDS = {
     "jobs": ("batch/v1", "Job"),
     "cronjobs": ("batch/v1", "CronJob"),
+    "trainjobs": ("trainer.kubeflow.org/v1alpha1", "TrainJob"),
     "pods": ("v1", "Pod"),
     "configmaps": ("v1", "ConfigMap"),
 }
 QUANTITIES = ("limits", "requests")
 PATH = re.compile(
-    r"/(?:api/v1|apis/(?P<group>batch)/v1)/namespaces/(?P<namespace>[^/]+)/(?P<resource>[a-z]+)"
+    r"/(?:api/v1|apis/(?P<group>[a-z.]+)/v1(?:alpha1)?)/namespaces/(?P<namespace>[^/]+)/(?P<resource>[a-z]+)"
     r"(?:/(?P<name>[^/]+)(?:/(?P<sub>log))?)?"
 )
 
@@ -103,7 +104,7 @@ class ApiServer:
     _events: list[tuple[int, str, str, dict[str, Any]]] = field(default_factory=list)
     _version: int = 100
     _oldest: int = 0
-    _logs: dict[str, str] = field(default_factory=dict)
+    _logs: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
     # ---- what controllers and other clients do
@@ -132,7 +133,25 @@ class ApiServer:
             "creationTimestamp": created,
         }
         self.put("pods", {"metadata": metadata, "status": {"phase": phase}})
-        self._logs[name] = log
+        for line in log.splitlines(keepends=True):
+            self.write(name, line)
+
+    def write(self, pod: str, line: str, at: str | None = None) -> None:
+        """Let a pod write a line, now or at a moment such as 2026-01-01T00:00:00.5Z."""
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        self._logs.setdefault(pod, []).append((at or now, line))
+
+    def set_status(self, resource: str, name: str, **status: Any) -> None:
+        """Set some of an object's status, as its controller or its kubelet would."""
+        with self._changed:
+            body = deepcopy(self._objects[resource, name])
+            body["status"] = {**body.get("status", {}), **status}
+            self._store("MODIFIED", (resource, name), body)
+
+    def names(self, resource: str) -> list[str]:
+        """The names of all objects of a resource."""
+        with self._changed:
+            return sorted(name for kind, name in self._objects if kind == resource)
 
     def remove(self, resource: str, name: str) -> None:
         """Delete an object."""
@@ -207,7 +226,7 @@ class ApiServer:
 
     def create(self, resource: str, body: dict[str, Any], query: dict[str, str]) -> dict[str, Any]:
         """Create one."""
-        if query.get("fieldValidation") == "Strict":
+        if query.get("fieldValidation") == "Strict" and resource == "jobs":
             try:
                 validate(body, "1.35", strict=True)
             except ValidationError as error:
@@ -221,7 +240,7 @@ class ApiServer:
             )
         with self._changed:
             if (resource, name) in self._objects:
-                raise RefusalError(409, "AlreadyExists", f'jobs.batch "{name}" already exists')
+                raise RefusalError(409, "AlreadyExists", f'{_plural(resource)} "{name}" already exists')
             return self._store("ADDED", (resource, name), {**body, "status": {}})
 
     def patch(self, resource: str, name: str, change: dict[str, Any]) -> dict[str, Any]:
@@ -243,8 +262,10 @@ class ApiServer:
         gone = self.get(resource, name)
         self.remove(resource, name)
         if body.get("propagationPolicy") == "Background":
+            owners = ("batch.kubernetes.io/job-name", "jobset.sigs.k8s.io/jobset-name")
             for (kind, pod), found in list(self._objects.items()):
-                if kind == "pods" and found["metadata"]["labels"]["batch.kubernetes.io/job-name"] == name:
+                labels = found["metadata"].get("labels", {})
+                if kind == "pods" and name in [labels.get(owner) for owner in owners]:
                     self.remove("pods", pod)
         return {
             "kind": "Status",
@@ -255,8 +276,15 @@ class ApiServer:
 
     def log(self, pod: str, query: dict[str, str]) -> str:
         """What a pod has written."""
-        self.get("pods", pod)
-        lines = self._logs[pod].splitlines(keepends=True)
+        if self.get("pods", pod)["status"]["phase"] == "Pending":
+            message = f'container "step" in pod "{pod}" is waiting to start: ContainerCreating'
+            raise RefusalError(400, "BadRequest", message)
+        written = list(self._logs.get(pod, ()))
+        if "sinceSeconds" in query:
+            first = datetime.now(UTC) - timedelta(seconds=int(query["sinceSeconds"]))
+            written = [each for each in written if datetime.fromisoformat(each[0]) >= first]
+        stamped = query.get("timestamps") == "true"
+        lines = [f"{at} {line}" if stamped else line for at, line in written]
         if "tailLines" in query:
             lines = lines[-int(query["tailLines"]) :]
         return "".join(lines)[: int(query.get("limitBytes", 1 << 30))]
