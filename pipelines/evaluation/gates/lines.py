@@ -53,14 +53,18 @@ def fixed_set(limit: int | None, asked: str = "") -> tuple[FixedSet[Line], list[
         limit: the most lines.
         asked: what else decides the measures, for the digest.
     """
-    stems = sorted(path.with_suffix("") for path in cache_folder("pages", "validation").glob("*_*.npz"))
-    stems = [stem for stem in stems if ".part" not in stem.name]
+    stems = page_stems(cache_folder("pages", "validation"))
     if len(stems) >= FEWEST_HELD_OUT:
         pieces = [held_out_line(stem) for stem in chosen(stems, limit)]
         return _set("held-out", pieces, asked), []
     skipped = [f"held-out: the cache holds {len(stems)} of at least {FEWEST_HELD_OUT} pages."]
-    samples = sorted(path.with_suffix("") for path in SAMPLES.glob("*.npz"))
-    return _set("small", [read_line(stem) for stem in chosen(samples, limit)], asked), skipped
+    return _set("small", [read_line(stem) for stem in chosen(page_stems(SAMPLES), limit)], asked), skipped
+
+
+def page_stems(folder: Path) -> list[Path]:
+    """The pages or lines that lie whole in a folder, by their names without suffix."""
+    found = sorted(folder.glob("*.npz"))
+    return [path.with_suffix("") for path in found if not path.stem.endswith(".part")]
 
 
 def held_out_line(stem: Path) -> Piece[Line]:
@@ -73,8 +77,8 @@ def held_out_line(stem: Path) -> Piece[Line]:
 
 
 def read_line(stem: Path) -> Piece[Line]:
-    """A line that lies beside this file: `NAME.MEANS.png` with `NAME.MEANS.npz`."""
-    name, means = stem.name.split(".")
+    """A line that lies beside this file: `NAME-MEANS.png` with `NAME-MEANS.npz`."""
+    name, means = stem.name.rsplit("-", 1)
     return _piece(name, Means(means), EngravedPage.load(stem))
 
 

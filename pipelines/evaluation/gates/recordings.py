@@ -86,9 +86,9 @@ def held_out_excerpt(path: Path) -> Piece[Excerpt]:
 
 
 def read_excerpt(path: Path) -> Piece[Excerpt]:
-    """An excerpt that lies beside this file: `NAME.PIANO.flac` with `NAME.PIANO.tsv`."""
+    """An excerpt that lies beside this file: `NAME-PIANO.flac` with `NAME-PIANO.tsv`."""
     audio, _ = soundfile.read(path, dtype="int16")
-    name, piano = path.stem.split(".")
+    name, piano = path.stem.split("-", 1)
     return _piece(name, piano, audio, read_truth(path.with_suffix(".tsv")))
 
 
