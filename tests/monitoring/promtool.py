@@ -17,6 +17,12 @@ MONITORING: Final = REPOSITORY_ROOT / "monitoring"
 RULES: Final = sorted((MONITORING / "rules").glob("*.yaml"))
 
 
+def alerting_rules() -> list[dict[str, Any]]:
+    """All alerting rules."""
+    groups = [group for file in RULES for group in yaml.safe_load(file.read_text())["groups"]]
+    return [rule for group in groups for rule in group["rules"] if "alert" in rule]
+
+
 def promtool(*arguments: str | Path) -> None:
     """Run it; what it has against its input fails the test."""
     program = shutil.which("promtool")

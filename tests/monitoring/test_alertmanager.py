@@ -16,7 +16,7 @@ from services.trigger.decisions import Decision, RequestState
 from services.trigger.store import RequestStore
 from tests.databases import PostgresServer, free_port
 from tests.monitoring.alerting import CONFIGURATION, Alertmanager, amtool, configuration
-from tests.monitoring.test_alerts import alerting_rules
+from tests.monitoring.promtool import alerting_rules
 from tests.trigger.drifted import TOKEN, Trigger, labels
 from tests.waiting import wait_for
 

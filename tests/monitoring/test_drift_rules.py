@@ -11,39 +11,26 @@ import pytest
 
 from services.runtime.drift import chance_level, psi
 from tests.monitoring.promtool import MONITORING, RULES, check_rules, promtool
+from tests.monitoring.series import Series, counter, gauge, selector
 
 #: Mass that each bin gains in a minute in each of two replicas, by feature; then the reference's shares.
 LIVE = {"moved": (0.9, 0.1), "still": (0.25, 0.75), "empty bins": (0.5, 0.5, 0.0, 0.0)}
 REFERENCE = {"moved": (0.5, 0.5), "still": (0.25, 0.75), "empty bins": (0.0, 0.0, 0.4, 0.6)}
+OF_MODEL = {"model": "piano", "version": "1"}
 REFERENCE_SIZE = 100
 REPLICAS = ("a", "b")
 MINUTES = {"1h": 60, "1d": 1440}
 
 
-def labels(**more: object) -> str:
-    """Write the labels of a series of the model."""
-    every = {"model": "piano", "version": "1", **more}
-    return "{" + ", ".join(f'{name}="{value}"' for name, value in every.items()) + "}"
-
-
-def exported(minutes: int) -> Iterator[dict[str, str]]:
+def exported(minutes: int) -> Iterator[Series]:
     """What the replicas export, minute by minute."""
     for replica in REPLICAS:
-        yield {
-            "series": "copyist_reference_size" + labels(instance=replica),
-            "values": f"{REFERENCE_SIZE}x{minutes}",
-        }
+        yield gauge("copyist_reference_size", {**OF_MODEL, "instance": replica}, REFERENCE_SIZE, minutes)
         for feature, masses in LIVE.items():
-            of = {"feature": feature, "instance": replica}
             for number, (mass, share) in enumerate(zip(masses, REFERENCE[feature], strict=True)):
-                yield {
-                    "series": "copyist_reference_share" + labels(**of, bin=number),
-                    "values": f"{share}x{minutes}",
-                }
-                yield {
-                    "series": "copyist_profile_mass_total" + labels(**of, bin=number),
-                    "values": f"0+{mass}x{minutes}",
-                }
+                of = {**OF_MODEL, "feature": feature, "instance": replica, "bin": number}
+                yield gauge("copyist_reference_share", of, share, minutes)
+                yield counter("copyist_profile_mass_total", of, mass, minutes)
 
 
 def expected(window: str) -> Iterator[dict[str, Any]]:
@@ -59,7 +46,7 @@ def expected(window: str) -> Iterator[dict[str, Any]]:
     ):
         samples = [
             {
-                "labels": labels(feature=feature),
+                "labels": selector({**OF_MODEL, "feature": feature}),
                 "value": rounded(value([mass * factor for mass in masses], REFERENCE[feature])),
             }
             for feature, masses in LIVE.items()
@@ -81,7 +68,7 @@ def test_the_rules_are_well_formed(file: Path) -> None:
 
 @pytest.mark.parametrize("window", MINUTES)
 def test_the_index_over_a_fleet_equals_the_one_computed_directly(window: str, tmp_path: Path) -> None:
-    series = list(exported(2 * MINUTES[window]))
+    series = [each.told() for each in exported(2 * MINUTES[window])]
     check_rules(
         tmp_path,
         [{"interval": "1m", "input_series": series, "promql_expr_test": list(expected(window))}],

@@ -11,6 +11,7 @@ from typing import Final
 
 from services.errors import ForbiddenError, TryAgainError, UnauthenticatedError
 from services.runtime.database import Database, connect
+from services.runtime.door import expiry, issuer
 from services.runtime.door.credentials import Credential, credential_of
 from services.runtime.door.issuer import Issuer
 from services.runtime.door.keyring import KeyRing
@@ -54,6 +55,7 @@ class Gate:
         self._keys: KeyRing | None = None
         self._issuer: Issuer | None = None
         self._tokens: TokenCheck | None = None
+        self._telling: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Begin to let callers in, within the event loop that serves them.
@@ -62,6 +64,8 @@ class Gate:
             DatabaseUrlError: the settings name a database that cannot be meant.
             IssuerUrlError: the settings name an issuer that cannot be used.
         """
+        issuer.declare()
+        expiry.tell({})
         if not self.settings.auth:
             _warn_if_anybody_may_call(self.settings.host)
             return
@@ -72,9 +76,12 @@ class Gate:
         self._database = await asyncio.to_thread(connect, self.settings.database_url)
         self._keys = KeyRing(KeyStore(self._database))
         self._keys.open()
+        self._telling = asyncio.create_task(expiry.tell_now_and_then(self._database))
 
     async def close(self) -> None:
         """Let go of database and issuer."""
+        if self._telling is not None:
+            self._telling.cancel()
         if self._keys is not None:
             await self._keys.close()
         if self._issuer is not None:

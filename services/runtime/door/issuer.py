@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import jwt
+from prometheus_client import Counter
 
 from services.errors import CopyistError, IssuerUnavailableError
 
@@ -32,6 +33,10 @@ KEPT_S: Final = 24 * 3600.0
 PAUSE_S: Final = 10.0
 _TIMEOUT_S: Final = 5.0
 _MOST_BYTES: Final = 1 << 20
+
+_FETCHES: Final = Counter(
+    "copyist_issuer_fetches_total", "Fetches of the token issuer's keys, by outcome.", ["outcome"]
+)
 
 
 class IssuerUrlError(CopyistError):
@@ -112,8 +117,10 @@ class Issuer:
                 self._keys = _usable(await self._get(keys_url))
             self._fetched_at = self._clock()
             self._failed = False
+            _FETCHES.labels("ok").inc()
         except (httpx.HTTPError, httpx.InvalidURL, CopyistError, TimeoutError, ValueError, KeyError) as error:
             self._failed = True
+            _FETCHES.labels("failed").inc()
             log.warning("the keys of the token issuer cannot be fetched: %s: %s", type(error).__name__, error)
         finally:
             self._fetching = None
@@ -131,6 +138,12 @@ class Issuer:
         if not isinstance(document, dict):
             raise ValueError(f"{url} does not answer with an object")
         return document
+
+
+def declare() -> None:
+    """Begin to count at 0: a counter that first appears with a value would hide it from `increase`."""
+    for outcome in ("ok", "failed"):
+        _FETCHES.labels(outcome)
 
 
 def _usable(document: Mapping[str, Any]) -> dict[str, jwt.PyJWK]:
