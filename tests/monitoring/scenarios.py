@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from tests.monitoring.canaries import trial
 from tests.monitoring.series import Series, counter, gauge
 
 REQUESTS = "copyist_requests_total"
@@ -351,5 +352,16 @@ SCENARIOS = (
         checks(8, 2, 90),
         # As low, but of thirty measures: that may be chance.
         checks(0.43, 0.07, 90),
+    ),
+    *(
+        Scenario("CopyistCanaryWorse", {"model": "piano", "version": "2", "figure": figure}, 50, bad, good)
+        for figure, bad, good in (
+            ("failed calls", trial(failing=0.1), trial(failing=0.03)),
+            ("failed calls", trial(failing=1.0), trial(failing=1.0, requests=0.2)),
+            ("time of a call", trial(seconds=0.6), trial(seconds=0.4)),
+            ("time of a call", trial(seconds=0.6), trial(seconds=0.6, share=0.0)),
+            ("distribution of the answers", trial(unsure=0.9), trial(unsure=0.2)),
+            ("distribution of the answers", trial(unsure=0.9), trial(unsure=0.9, requests=0.05)),
+        )
     ),
 )
