@@ -7,6 +7,8 @@ import re
 import signal
 from typing import Final
 
+from prometheus_client import REGISTRY
+
 from services.errors import CopyistError, DatabaseUnavailableError
 from services.runtime import logs
 from services.runtime.database import Database, connect
@@ -18,6 +20,7 @@ from services.trigger import metrics
 from services.trigger.decisions import Policy
 from services.trigger.keeper import Keeper
 from services.trigger.receiver import Receiver
+from services.trigger.runs import RunsCollector
 from services.trigger.starters import Starter
 from services.trigger.store import RequestStore
 
@@ -59,6 +62,7 @@ async def _run(settings: Settings, starter: Starter) -> None:
     database = connect(settings.database_url)
     policy = Policy.of(settings)
     metrics.declare(policy.models)
+    REGISTRY.register(RunsCollector(settings.runs_folder))
     store = RequestStore(database)
     keeper = Keeper(store, starter, policy.models)
     prepared = asyncio.ensure_future(_prepared(database))

@@ -16,7 +16,7 @@ from monitoring.boards import DASHBOARDS
 from services.client import Copyist
 from services.client.demo import PAGE, RECORDING
 from services.local import stack as stacks
-from services.local.options import watching
+from services.local.options import PROGRAMS, StackOptions, watching
 from services.local.stack import LocalStack
 from services.operate.drift_figures import Window, read_figures
 from services.operate.prometheus import Prometheus
@@ -52,7 +52,7 @@ def prometheus(stack: LocalStack) -> Iterator[Prometheus]:
     try:
         url = f"http://{options.host}:{options.prometheus_port}"
         server = Prometheus(url)
-        _wait_for(server, "up", 5)
+        _wait_for(server, "up == 1", len(_watched(options)))
         with Copyist(stack.http_url, pages_url=stack.omr_http_url) as client:
             client.transcribe(RECORDING)
             client.recognize(PAGE)
@@ -69,6 +69,11 @@ def prometheus(stack: LocalStack) -> Iterator[Prometheus]:
         yield server
     finally:
         stacks.down(options, lambda _: None)
+
+
+def _watched(options: StackOptions) -> tuple[str, ...]:
+    """The programs that are asked for metrics: all of the stack, and those that watch it."""
+    return (*PROGRAMS, *(name for name in options.programs if name not in ("prometheus", "alertmanager")))
 
 
 def _wait_for(server: Prometheus, expression: str, least: int) -> None:
@@ -88,9 +93,9 @@ def _panels() -> list[str]:
     return [expression for panel in panels for expression in panel.queries.values()]
 
 
-def test_every_target_is_up(prometheus: Prometheus) -> None:
+def test_every_target_is_up(prometheus: Prometheus, stack: LocalStack) -> None:
     assert {(sample.labels["job"], sample.value) for sample in prometheus.now("up")} == {
-        (f"copyist-{name}", 1) for name in ("triton", "amt", "omr", "amt-worker", "omr-worker")
+        (f"copyist-{name}", 1) for name in _watched(watching(stack.options))
     }
 
 
@@ -100,16 +105,10 @@ def test_no_rule_or_panel_asks_for_a_metric_that_the_stack_does_not_export(
     asked = {
         name for expression in (*_alerts_and_records(), *_panels()) for name in _METRIC.findall(expression)
     }
-    options = stack.options
-    exported = ""
-    for port in (
-        options.amt_http_port,
-        options.omr_http_port,
-        options.amt_worker_port,
-        options.omr_worker_port,
-        options.triton_metrics_port,
-    ):
-        exported += httpx.get(f"http://{options.host}:{port}/metrics", timeout=30).text
+    options = watching(stack.options)
+    targets = httpx.get(f"http://{options.host}:{options.prometheus_port}/api/v1/targets").json()["data"]
+    addresses = [target["scrapeUrl"] for target in targets["activeTargets"]]
+    exported = "".join(httpx.get(address, timeout=30).text for address in addresses)
     told = set(re.findall(r"^# HELP (\S+) ", exported, re.MULTILINE))
     for name in sorted(asked):
         # A histogram's series carry its name with an ending.

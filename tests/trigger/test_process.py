@@ -97,3 +97,13 @@ def test_a_run_that_was_killed_goes_on_when_it_is_started_again(
     wait_for(lambda: len(begun(tmp_path)) == 2)
     (tmp_path / "end").write_text("0")
     wait_for(lambda: starter.look(request()).phase is RunPhase.SUCCEEDED)
+
+
+def test_a_run_that_cannot_be_made_now_is_started_again(starter: ProcessStarter, tmp_path: Path) -> None:
+    (tmp_path / "end").write_text("75")
+    starter.start(request())
+    wait_for(lambda: starter.look(request()).phase is RunPhase.ABSENT)
+    (tmp_path / "end").write_text("0")
+    starter.start(request())
+    wait_for(lambda: starter.look(request()).phase is RunPhase.SUCCEEDED)
+    assert len(begun(tmp_path)) == 2
