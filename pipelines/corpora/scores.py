@@ -34,6 +34,9 @@ EXCLUDED_NAMES = ("k545", "joplin", "chopin", "scarlatti", "sonata", "leadsheet"
 
 FEWEST_NOTES = 40
 
+#: Where the scores of the shipped versions lie, beside the repository; music21's corpus is used without them.
+SCORES_BESIDE = Path(__file__).parents[3] / "shared" / "data" / "scores"
+
 
 def score_files(folder: Path) -> list[Path]:
     """Every MusicXML file below `folder`, in a fixed order."""

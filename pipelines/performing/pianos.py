@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +34,8 @@ LEAD_IN = 80
 VELOCITIES = (18, 40, 64, 88, 114)
 
 Source = Callable[[int], np.ndarray]
+#: Of a bank, written last.
+_BANK = "piano.json"
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def _store(name: str, layer_of: Callable[[int], list[np.ndarray]]) -> None:
     peaks *= 0.2 / peaks[60 - LOWEST_PITCH, 2]
     np.save(folder / "samples.npy", samples)
     np.save(folder / "peaks.npy", peaks)
-    (folder / "piano.json").write_text(json.dumps({"name": name, "velocities": VELOCITIES}))
+    (folder / _BANK).write_text(json.dumps({"name": name, "velocities": VELOCITIES}))
 
 
 def load_piano(name: str) -> Piano:
@@ -91,7 +93,7 @@ def load_piano(name: str) -> Piano:
         KeyError: there is no such instrument.
     """
     folder = cache_folder("pianos", name)
-    if not (folder / "piano.json").exists():
+    if not (folder / _BANK).exists():
         _store(name, INSTRUMENTS[name])
     return Piano(
         name=name,
@@ -206,6 +208,15 @@ TRAINING_SHARES: dict[str, float] = {
     "csound-grand": 1.0,
     **{f"parametric-{seed}": 0.5 for seed in range(11)},
 }
+
+
+def at_hand(shares: Mapping[str, float]) -> dict[str, float]:
+    """Those of some instruments whose banks are made already; where none is, those that are computed.
+
+    Making all banks takes an hour and downloads; a small run does with what there is.
+    """
+    made = {name: share for name, share in shares.items() if (cache_folder("pianos", name) / _BANK).exists()}
+    return made or {name: share for name, share in shares.items() if name.startswith("parametric")}
 
 
 def make_all() -> None:

@@ -8,7 +8,7 @@ onset s, offset s, MIDI pitch, velocity) and `piano` (the instrument's name).
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,14 +32,28 @@ def piece_path(number: int) -> Path:
     return cache_folder("piano", "pieces") / f"{number:07d}.npz"
 
 
-def make_piece(number: int, corpus: list[np.ndarray]) -> None:
-    """Perform and render piece `number` into the cache, unless it is there."""
-    if piece_path(number).exists():
+def make_piece(
+    number: int,
+    corpus: list[np.ndarray],
+    path: Path | None = None,
+    seed: Sequence[int] = (),
+    shares: Mapping[str, float] | None = None,
+) -> None:
+    """Perform and render piece `number`, unless it is there.
+
+    Args:
+        number: decides the piece, with `seed`.
+        corpus: note tables to perform.
+        path: of the piece; by default in the cache.
+        seed: for another series of pieces than that of the cache.
+        shares: how often each instrument plays; by default, by the number, as in training or in validation.
+    """
+    path = path or piece_path(number)
+    if path.exists():
         return
-    random = np.random.default_rng([20_261_120, number])
-    shares: Mapping[str, float] = TRAINING_SHARES
-    if number >= FIRST_VALIDATION:
-        shares = dict.fromkeys(HELD_OUT, 1.0)
+    random = np.random.default_rng([20_261_120, number, *seed])
+    if shares is None:
+        shares = dict.fromkeys(HELD_OUT, 1.0) if number >= FIRST_VALIDATION else TRAINING_SHARES
     names = list(shares)
     chances = np.array(list(shares.values()))
     piano = load_piano(str(random.choice(names, p=chances / chances.sum())))
@@ -48,14 +62,14 @@ def make_piece(number: int, corpus: list[np.ndarray]) -> None:
     performance = perform(random, table, PIECE_S)
     sound = render(random, performance, piano, draw_tuning(random), PIECE_S)
     peak = float(np.abs(sound).max()) or 1.0
-    partial = piece_path(number).with_suffix(".partial.npz")
+    partial = path.with_suffix(".partial.npz")
     np.savez(
         partial,
         audio=np.round(sound / peak * 0.9 * 32767).astype(np.int16),
         notes=performance.notes[:, [0, 2, 3, 4]],
         piano=piano.name,
     )
-    partial.rename(piece_path(number))
+    partial.rename(path)
 
 
 def make_pieces(first: int, count: int, scores: Path) -> None:

@@ -21,6 +21,7 @@ from pipelines.retraining.runner import ProcessRunner, Runner
 from services.operate.environment import settings
 from services.runtime.release.artefacts import Artefacts
 from services.runtime.release.board import open_board
+from services.runtime.release.manifest import ModelVersion
 from services.runtime.settings import Settings
 
 
@@ -117,14 +118,12 @@ def flow_database(ours: Settings) -> str:
     return f"sqlite:///{ours.runs_folder.resolve()}/flow.sqlite"
 
 
-def _champion(ours: Settings, model: str) -> str:
-    """Number of the version that serves."""
+def _champion(ours: Settings, model: str) -> ModelVersion:
+    """The version that serves."""
     release = open_board(ours.release_url).read().models.get(model)
-    return release.stable.number if release is not None else _shipped(ours, model)
-
-
-def _shipped(ours: Settings, model: str) -> str:
-    return Artefacts(ours.models_url, ours.model_repository).shipped(model).number
+    if release is not None:
+        return release.stable
+    return Artefacts(ours.models_url, ours.model_repository).shipped(model)
 
 
 def _list(folder: Path) -> None:

@@ -12,6 +12,7 @@ from dbos import DBOS, DBOSConfig, SetWorkflowID, WorkflowHandle
 
 from pipelines.retraining.errors import RunUnderWayError
 from pipelines.retraining.plan import STEPS, Step
+from pipelines.retraining.results import VERDICT
 from pipelines.retraining.run import STATE, Run, StepState, now, write_json
 from pipelines.retraining.runner import Runner
 
@@ -66,7 +67,8 @@ def _durably(run: Run, runner: Runner, watch: Watch, database_url: str) -> Mappi
         "application_version": _VERSION,
         # Only who leads this very run takes it up again.
         "executor_id": run.id,
-        "log_level": "WARNING",
+        # What a step raises is told once, by who leads the run.
+        "log_level": "CRITICAL",
         "use_listen_notify": False,
     }
     DBOS(config=config)
@@ -99,7 +101,7 @@ def _begun(run: Run, retrain: Callable[[str], None]) -> WorkflowHandle[None]:
 
 def is_to_be_released(run: Run) -> bool:
     """Whether the candidate passed the gates, and is wanted."""
-    verdict = json.loads((run.output("gate") / "verdict.json").read_text("utf-8"))
+    verdict = json.loads((run.output("gate") / VERDICT).read_text("utf-8"))
     return run.record.release and bool(verdict["passed"])
 
 

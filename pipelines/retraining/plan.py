@@ -25,16 +25,16 @@ class Step:
     Attributes:
         name: of the step.
         reads: the steps whose results it reads.
+        by: what of the run's record decides what it makes, besides the model; another run with the same takes
+            over what was made. None for a step with effects outside, which are each run's own.
         needs: what it is run with.
-        decided: whether what it makes is decided by the record and by what it reads, so that other runs may
-            take it over; else it has effects outside, which are this run's own.
         release: whether it is left out of a run that is not to be released.
     """
 
     name: str
     reads: tuple[str, ...] = ()
+    by: tuple[str, ...] | None = ()
     needs: Needs = Needs.TRAINING
-    decided: bool = True
     release: bool = False
 
     @property
@@ -45,18 +45,18 @@ class Step:
 
 STEPS: Final = (
     # What lies in the given folders may change from run to run: it is always looked at anew.
-    Step("collect", decided=False),
-    Step("build", ("collect",)),
-    Step("train", ("build",), Needs.GPU),
+    Step("collect", by=None),
+    Step("build", ("collect",), by=("seed", "budget")),
+    Step("train", ("collect", "build"), by=("seed", "budget", "start", "champion"), needs=Needs.GPU),
     Step("export", ("train",)),
     Step("parity", ("build", "train", "export")),
-    Step("evaluate", ("build", "export")),
-    Step("profile", ("build", "train", "export", "evaluate")),
-    Step("register", ("train", "export", "parity", "evaluate", "profile"), decided=False),
-    Step("gate", ("evaluate", "profile", "export"), decided=False),
-    Step("publish", ("profile", "gate"), decided=False, release=True),
-    Step("canary", ("publish",), Needs.SERVICES, decided=False, release=True),
-    Step("outcome", ("gate",), decided=False),
+    Step("profile", ("collect", "build", "train", "export", "parity"), by=("budget", "champion")),
+    Step("evaluate", ("profile",), by=("budget", "champion")),
+    Step("register", ("train", "parity", "profile", "evaluate"), by=None),
+    Step("gate", ("profile", "evaluate"), by=None),
+    Step("publish", ("profile", "gate"), by=None, release=True),
+    Step("canary", ("publish",), by=None, needs=Needs.SERVICES, release=True),
+    Step("outcome", ("gate",), by=None),
 )
 
 BY_NAME: Final = {step.name: step for step in STEPS}

@@ -22,6 +22,7 @@ from typing import Any, Final, Self
 from pipelines.retraining.budgets import Budget
 from pipelines.retraining.environment import Environment
 from pipelines.retraining.errors import UnknownRunError
+from services.runtime.release.manifest import ModelVersion
 
 RECORD: Final = "record.json"
 OUTCOME: Final = "outcome.json"
@@ -57,7 +58,7 @@ class RunRecord:
         seed: of data, weights and order.
         budget: how much it may do.
         start: what training starts from.
-        champion: number of the version that served when the run began.
+        champion: the version that served when the run began, and what exactly it is.
         data: folders of results and recordings given besides the corpora.
         release: whether a version that passes is released.
         commit: of the code; empty outside of a repository.
@@ -71,7 +72,7 @@ class RunRecord:
     seed: int
     budget: Budget
     start: Start
-    champion: str
+    champion: ModelVersion
     data: tuple[str, ...]
     release: bool
     commit: str
@@ -90,6 +91,7 @@ class RunRecord:
                 **said,
                 "budget": Budget(**said["budget"]),
                 "start": Start(said["start"]),
+                "champion": ModelVersion(**said["champion"]),
                 "data": tuple(said["data"]),
                 "environment": Environment(**said["environment"]),
                 "began": datetime.fromisoformat(said["began"]),

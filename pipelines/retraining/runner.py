@@ -55,6 +55,8 @@ class ProcessRunner:
             "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
             "PYTHONUNBUFFERED": "1",
             "TQDM_MININTERVAL": "5",
+            # One processor is left to what makes the data, and to what serves beside.
+            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) - 1))),
         }
         with (
             run.log(step.name).open("a", encoding="utf-8") as log,

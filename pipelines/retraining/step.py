@@ -7,7 +7,7 @@ import fcntl
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -27,6 +27,8 @@ from pipelines.retraining.run import (
 from pipelines.retraining.runner import LEADER
 from services.errors import CopyistError
 from services.runtime.parent import end_with_parent
+from services.runtime.release.artefacts import Artefacts
+from services.runtime.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +47,25 @@ class Workplace:
     folder: Path
     key: str
 
+    @property
+    def champion(self) -> Path:
+        """The folder of the version that served when the run began, fetched once."""
+        record = self.record
+        folder = self.run.made / f"champion-{record.model}-{record.champion.digest[:20]}"
+        with suppress(FileExistsError):
+            if not folder.exists():
+                artefacts().fetch(record.model, record.champion, folder)
+        return folder
+
     def read(self, name: str) -> Path:
         """The folder of what an earlier step has made."""
         return self.run.output(name)
+
+
+def artefacts() -> Artefacts:
+    """The published versions of this place."""
+    settings = Settings.from_environment()
+    return Artefacts(settings.models_url, settings.model_repository)
 
 
 #: What a module of a step holds as `run`.
@@ -62,7 +80,11 @@ def main(name: str, work: StepFunction) -> None:
     parser = argparse.ArgumentParser(description=sys.modules["__main__"].__doc__)
     parser.add_argument("run", type=Path, help="the run's folder")
     try:
-        do(BY_NAME[name], Run(parser.parse_args().run), work)
+        step, run = BY_NAME[name], Run(parser.parse_args().run)
+        if int(os.environ.get("RANK", "0")) == 0:
+            do(step, run, work)
+        else:
+            assist(step, run, work)
     except CopyistError as error:
         sys.exit(f"{error}")
 
@@ -105,20 +127,31 @@ def do(step: Step, run: Run, work: StepFunction) -> None:
         run.write_step(replace(begun, state=StepState.DONE, ended=now(), output=output, reused=reused))
 
 
+def assist(step: Step, run: Run, work: StepFunction) -> None:
+    """Work beside the process that does a step, as torch's launcher starts several: records are that one's."""
+    before = run.step(step.name)
+    if before is not None and before.state is StepState.DONE:
+        return
+    record, inputs = run.record, {name: _output_of(run, name) for name in _read_by(step, run.record)}
+    key = key_of(step, record, inputs)
+    folder = run.made_folder(step.name, key)
+    if not (folder / CONTENTS).exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        work(Workplace(run, record, folder, key))
+
+
 def key_of(step: Step, record: RunRecord, inputs: Mapping[str, str]) -> str:
     """Digest of all that decides what a step makes."""
-    if not step.decided:
+    if step.by is None:
         return digest_of([step.name, record.id])
+    said = record.to_json()
     return digest_of(
         {
             "step": step.name,
+            "model": record.model,
             "code": code_digest(),
             "inputs": inputs,
-            "model": record.model,
-            "seed": record.seed,
-            "budget": record.budget.to_json(),
-            "start": record.start,
-            "champion": record.champion,
+            "by": {name: said[name] for name in step.by},
             "environment": asdict(Environment.here()),
         }
     )
