@@ -1,0 +1,208 @@
+"""The agent beside a real Triton: versions come, go, fail, and are repaired."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper, numpy_helper
+
+from services.local.stack import state
+from services.runtime.release import steps
+from services.runtime.release.manifest import ModelVersion
+from services.runtime.triton import TritonClient
+from tests.sync.agent_process import STEPS
+from tests.sync.sites import Site, contract, told
+from tests.triton.models import lookup_model
+from tests.waiting import wait_for
+
+pytestmark = pytest.mark.stack
+
+
+def fails_on_zeros() -> onnx.ModelProto:
+    """A model that can be loaded, and answers nothing that is 0."""
+    model = lookup_model(10)
+    table = model.graph.initializer[0]
+    model.graph.node[0].input[1] = "far"
+    model.graph.node.insert(0, helper.make_node("Sub", ["x", "one"], ["below"]))
+    model.graph.node.insert(1, helper.make_node("Mul", ["below", "many"], ["far"]))
+    model.graph.initializer.append(numpy_helper.from_array(np.ones(1, np.int32), "one"))
+    model.graph.initializer.append(numpy_helper.from_array(np.full(1, 1000, np.int32), "many"))
+    assert table.dims == [4]
+    onnx.checker.check_model(model)
+    return model
+
+
+async def answer(client: TritonClient, model: str, version: str) -> int:
+    found = await client.infer(contract(model), version, {"x": np.full((1, 1), 2, np.int32)})
+    return int(found["y"][0, 0])
+
+
+async def test_versions_come_and_go_and_no_request_fails(site: Site, tmp_path: Path) -> None:
+    """A canary is promoted, and the next one after it, under requests to the versions that stay."""
+    model = "beside"
+    client = TritonClient(f"127.0.0.1:{site.options.triton_grpc_port}")
+    stable = {"1": 20}
+    answered = 0
+    ended = asyncio.Event()
+
+    async def ask() -> None:
+        nonlocal answered
+        while not ended.is_set():
+            (version, expected), *_ = stable.items()
+            assert await answer(client, model, version) == expected
+            answered += 1
+
+    def release(number: int) -> None:
+        nonlocal stable
+        site.canary(model, site.publish(tmp_path / str(number), model, lookup_model(10 * number)))
+        site.wait(model, *stable, str(number))
+        site.promote(model)
+        stable = {str(number): 20 * number}
+
+    callers = [asyncio.create_task(ask()) for _ in range(4)]
+    for number in (2, 3):
+        await asyncio.to_thread(release, number)
+        await asyncio.to_thread(site.wait, model, str(number))
+    ended.set()
+    await asyncio.gather(*callers)
+    await client.close()
+    assert answered > 500
+    wait_for(lambda: site.lies(model) == {"3"})
+    assert site.starts_with(model) == ["3"]
+
+
+def test_a_version_is_served_as_it_was_published(site: Site, tmp_path: Path) -> None:
+    model = "promoted"
+    version = site.publish(tmp_path / "next", model, lookup_model(30))
+    manifest = site.canary(model, version)
+    site.wait(model, "1", "2")
+    wait_for(lambda: site.metrics().get(told("ready", model, "2")) == 1)
+    wait_for(lambda: site.metrics()["copyist_sync_revision"] >= manifest.revision)
+    assert site.metrics()["copyist_release_revision"] >= manifest.revision
+    assert site.metrics()[told("failed", model, "2")] == 0
+    # A Triton that starts anew starts with what has proven itself.
+    assert site.starts_with(model) == ["1"]
+    for name in ("model.onnx", "card.json"):
+        served = (site.options.served_models / model / "2" / name).read_bytes()
+        assert served == (tmp_path / "next" / name).read_bytes()
+    site.rollback(model)
+    site.wait(model, "1")
+    wait_for(lambda: site.lies(model) == {"1"})
+    assert told("ready", model, "2") not in site.metrics()
+
+
+@pytest.mark.parametrize(
+    ("model", "content", "reason"),
+    [("broken", b"no model", "load"), ("answerless", fails_on_zeros().SerializeToString(), "warm-up")],
+)
+def test_a_version_that_cannot_serve_is_told_and_disturbs_nobody(
+    site: Site, tmp_path: Path, model: str, content: bytes, reason: str
+) -> None:
+    site.canary(model, site.publish(tmp_path / "bad", model, content))
+    wait_for(lambda: site.metrics().get(told("failed", model, "2")) == 1)
+    found = site.metrics()
+    assert found[told("failures_total", model, "2", reason=reason)] == 1
+    assert found[told("ready", model, "2")] == 0
+    assert found[told("ready", model, "1")] == 1
+    wait_for(lambda: site.states(model).get("2") != "READY")
+    assert site.states(model)["1"] == "READY"
+    assert site.starts_with(model) == ["1"]
+    assert site.ready(), "all stable versions serve"
+    running = state(site.options)
+    assert running is not None
+    assert running.programs["triton"].phase == "ready"
+    # A better one does well at once.
+    site.rollback(model)
+    site.canary(model, site.publish(tmp_path / "good", model, lookup_model(50)))
+    wait_for(lambda: site.states(model).get("3") == "READY")
+    assert site.states(model)["1"] == "READY"
+
+
+def test_damaged_files_never_serve_and_mended_ones_do(site: Site, tmp_path: Path) -> None:
+    model = "damaged"
+    version = site.publish(tmp_path / "next", model, lookup_model(70))
+    index = site.artefacts.index(model, version.number)
+    blob = Path(site.options.models_url) / "blobs" / index.files["model.onnx"].sha256
+    whole = blob.read_bytes()
+    for damage in (whole[:-1], whole[:-1] + b"?"):
+        blob.write_bytes(damage)
+        site.canary(model, version)
+        failures = told("failures_total", model, version.number, reason="damaged")
+        wait_for(lambda: site.metrics().get(told("failed", model, version.number)) == 1)
+        assert site.metrics()[failures] >= 1
+        assert site.lies(model) == {"1"}
+        site.rollback(model)
+        wait_for(lambda: told("ready", model, version.number) not in site.metrics())
+    blob.write_bytes(whole)
+    site.canary(model, version)
+    site.wait(model, "1", version.number)
+
+
+def test_a_triton_that_was_killed_is_brought_back_to_the_manifest(site: Site, tmp_path: Path) -> None:
+    model = "restarted"
+    site.canary(model, site.publish(tmp_path / "next", model, lookup_model(70)))
+    wait_for(lambda: site.metrics().get(told("ready", model, "2")) == 1)
+    # Meanwhile a disk fails: what Triton reads at its start is not what was published.
+    (site.options.served_models / model / "1" / "model.onnx").write_bytes(b"rotten")
+    running = state(site.options)
+    assert running is not None
+    triton = running.programs["triton"].process
+    assert triton is not None
+    os.kill(triton.pid, signal.SIGKILL)
+    wait_for(lambda: not site.ready())
+    site.wait(model, "1", "2")
+    wait_for(site.ready)
+    assert site.starts_with(model) == ["1"]
+
+
+def test_a_shadow_is_loaded_like_a_canary(site: Site, tmp_path: Path) -> None:
+    model = "shadowed"
+    version = site.publish(tmp_path / "next", model, lookup_model(20))
+
+    def shadow(manifest: steps.Manifest) -> steps.Manifest:
+        return steps.start_shadow(manifest, model, version, 0.1, shipped=first, by="tests")
+
+    first: ModelVersion = site.artefacts.shipped(model)
+    site.step(shadow)
+    site.wait(model, "1", "2")
+
+
+def test_a_version_that_was_unloaded_comes_back(site: Site, tmp_path: Path) -> None:
+    model = "again"
+    site.canary(model, site.publish(tmp_path / "next", model, lookup_model(20)))
+    site.wait(model, "1", "2")
+    site.promote(model)
+    site.wait(model, "2")
+    wait_for(lambda: site.lies(model) == {"2"})
+    site.rollback(model)
+    # Until version 1 is there again, version 2 stays.
+    wait_for(lambda: site.states(model) == {"1": "READY", "2": "READY"})
+    site.wait(model, "1")
+    assert site.starts_with(model) == ["1"]
+
+
+def test_an_agent_that_is_killed_at_every_step_gets_there(triton: Site, tmp_path: Path) -> None:
+    model = "killed"
+    triton.canary(model, triton.publish(tmp_path / "next", model, lookup_model(40)))
+    triton.promote(model)
+    for step in STEPS:
+        agent = triton.start_agent(step, model)
+        while agent.poll() is None:
+            # The stable version, old or new, serves throughout.
+            assert "READY" in triton.states(model).values()
+            time.sleep(0.05)
+        assert agent.returncode == -signal.SIGKILL, step
+    with triton.agent():
+        triton.wait(model, "2")
+        wait_for(lambda: triton.lies(model) == {"2"})
+    assert triton.starts_with(model) == ["2"]
+    assert not list((triton.options.served_models / ".aside").iterdir())
+    served = (triton.options.served_models / model / "2" / "model.onnx").read_bytes()
+    assert served == (tmp_path / "next" / "model.onnx").read_bytes()
