@@ -19,7 +19,7 @@ import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
 from loadtests.kinds import Kind
-from loadtests.records import DONE, REFUSED
+from loadtests.records import DONE, EMPTY, REFUSED
 from loadtests.samples import File
 
 #: A request is given up after so long, a job too.
@@ -52,11 +52,13 @@ class Answer:
         outcome: as in loadtests.records.
         ended_at: when it was known, on the clock of `time.perf_counter`.
         size: of what came back, in bytes.
+        version: of the model that answered, where the answer names it.
     """
 
     outcome: str
     ended_at: float
     size: int = 0
+    version: str = ""
 
 
 class Caller(Protocol):
@@ -118,8 +120,8 @@ class HttpCaller(_Http):
         ended_at = time.perf_counter()
         if not response.is_success:
             return Answer(_refusal(response), ended_at)
-        _check(response.json())
-        return Answer(DONE, ended_at, len(response.content))
+        answer = response.json()
+        return Answer(_judged(answer), ended_at, len(response.content), _version(answer))
 
 
 class JobCaller(_Http):
@@ -181,10 +183,11 @@ class GrpcCaller:
                 headers=_credentials(),
             )
             ended_at = time.perf_counter()
-            _check({"notes": json.loads(result.as_numpy("notes")[0])})
-        except (InferenceServerException, _BadAnswerError) as error:
+            outcome = _judged({"notes": json.loads(result.as_numpy("notes")[0])})
+        except InferenceServerException as error:
             return Answer(_grpc_outcome(error), time.perf_counter())
-        return Answer(DONE, ended_at, result.get_response().ByteSize())
+        answer = result.get_response()
+        return Answer(outcome, ended_at, answer.ByteSize(), answer.model_version)
 
     def close(self) -> None:
         """Close the connections."""
@@ -196,9 +199,12 @@ class _BadAnswerError(Exception):
     """An answer that looks well but is not."""
 
 
-def _check(answer: Mapping[str, Any]) -> None:
-    if not answer.get("notes"):
-        raise _BadAnswerError("an answer without notes")
+def _judged(answer: Mapping[str, Any]) -> str:
+    return DONE if answer.get("notes") else EMPTY
+
+
+def _version(answer: Mapping[str, Any]) -> str:
+    return str(answer.get("model", {}).get("version", ""))
 
 
 def _refusal(response: httpx.Response) -> str:
@@ -211,8 +217,6 @@ def _refusal(response: httpx.Response) -> str:
         return f"HTTP {response.status_code}"
 
 
-def _grpc_outcome(error: Exception) -> str:
-    if not isinstance(error, InferenceServerException):
-        return type(error).__name__
+def _grpc_outcome(error: InferenceServerException) -> str:
     status = str(error.status() or "unknown").removeprefix("StatusCode.")
     return REFUSED if status == "RESOURCE_EXHAUSTED" else f"gRPC {status}"

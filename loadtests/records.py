@@ -12,6 +12,8 @@ import numpy as np
 from loadtests.kinds import Kind
 
 DONE: Final = "done"
+#: An answer without a note, where there are some: in form it is one.
+EMPTY: Final = "nothing found"
 REFUSED: Final = "429"
 NOT_SENT: Final = "not sent"
 UNFINISHED: Final = "unfinished"
@@ -26,8 +28,9 @@ class Record:
         planned_s: when it was to be sent, in seconds from the start.
         late_s: how much later than planned it was sent.
         latency_s: from the planned time until its answer was whole; of a job, until its end was known.
-        outcome: DONE, REFUSED, NOT_SENT, UNFINISHED (still under way when the test ended), or what went
-            wrong, by the problem's slug or the exception's name.
+        outcome: DONE, EMPTY, REFUSED, NOT_SENT, UNFINISHED (still under way when the test ended), or what
+            went wrong, by the problem's slug or the exception's name.
+        version: of the model that answered, where the answer names it.
     """
 
     kind: Kind
@@ -35,6 +38,7 @@ class Record:
     late_s: float
     latency_s: float
     outcome: str
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,15 +10,17 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any, Final
 
 import gevent
 import grpc.experimental.gevent
+from gevent.event import Event
 from locust import User, task
 from locust.exception import StopUser
 
 from loadtests.arrivals import Arrival, poisson
-from loadtests.callers import Caller, GrpcCaller, HttpCaller, JobCaller, Samples, Targets
+from loadtests.callers import Answer, Caller, GrpcCaller, HttpCaller, JobCaller, Samples, Targets
 from loadtests.kinds import Kind, of_way
 from loadtests.open_loop import OpenLoop
 from loadtests.records import DONE, NOT_SENT, UNFINISHED, Record
@@ -42,6 +44,7 @@ class Load:
         drain_s: how long the last answers are waited for.
         seed: of the arrivals.
         start: from when arrivals count, on the clock of `time.perf_counter`.
+        over: set to end before all have come; those under way are waited for.
         loops: the users' loops, once they run.
         records: what became of the requests, in the order in which it was known.
     """
@@ -54,6 +57,7 @@ class Load:
     drain_s: float
     seed: int
     start: float
+    over: Event = field(default_factory=Event)
     loops: list[OpenLoop] = field(default_factory=list)
     records: list[Record] = field(default_factory=list)
 
@@ -90,8 +94,9 @@ class OpenLoopUser(User):
         """Send the whole plan, wait for the answers, and end."""
         load = self.load
         rates = {kind: share * load.rate_hz for kind, share in of_way(load.mix, self.way).items()}
-        self.loop.play(poisson(rates, load.seconds, f"{load.seed} {self.way}"), load.start)
-        gevent.sleep(max(0.0, load.start + load.seconds - time.perf_counter()))
+        plan = poisson(rates, load.seconds, f"{load.seed} {self.way}")
+        self.loop.play(takewhile(lambda _: not load.over.is_set(), plan), load.start)
+        load.over.wait(max(0.0, load.start + load.seconds - time.perf_counter()))
         self.loop.drain(load.drain_s)
         raise StopUser
 
@@ -102,22 +107,28 @@ class OpenLoopUser(User):
         except gevent.GreenletExit:
             self._tell(arrival, planned, sent_at, time.perf_counter(), UNFINISHED)
         else:
-            self._tell(arrival, planned, sent_at, answer.ended_at, answer.outcome, answer.size)
+            self._tell(arrival, planned, sent_at, answer.ended_at, answer.outcome, answer)
 
     def _not_sent(self, arrival: Arrival, planned: float) -> None:
         now = time.perf_counter()
         self._tell(arrival, planned, now, now, NOT_SENT)
 
     def _tell(
-        self, arrival: Arrival, planned: float, sent_at: float, ended_at: float, outcome: str, size: int = 0
+        self,
+        arrival: Arrival,
+        planned: float,
+        sent_at: float,
+        ended_at: float,
+        outcome: str,
+        answer: Answer | None = None,
     ) -> None:
-        latency_s = ended_at - planned
-        record = Record(arrival.kind, arrival.at_s, sent_at - planned, latency_s, outcome)
+        latency_s, version = ended_at - planned, answer.version if answer else ""
+        record = Record(arrival.kind, arrival.at_s, sent_at - planned, latency_s, outcome, version)
         self.environment.events.request.fire(
             request_type=self.way,
             name=arrival.kind.name,
             response_time=1000 * latency_s,
-            response_length=size,
+            response_length=answer.size if answer else 0,
             exception=None if outcome == DONE else Outcome(outcome),
             context={"record": record},
         )

@@ -102,7 +102,7 @@ def test_errors_are_named_and_give_status_1(tmp_path: Path) -> None:
     with http_server(lambda: next(answers)) as port:
         done, report = _load(tmp_path, *options, amt_http_port=port)
     assert done.returncode == 1
-    assert set(report["kinds"][0]["errors"]) == {"model-unavailable", "_BadAnswerError", "HTTP 500"}
+    assert set(report["kinds"][0]["errors"]) == {"model-unavailable", "nothing found", "HTTP 500"}
     assert "error: model-unavailable" in done.stdout
 
 

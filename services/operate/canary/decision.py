@@ -99,7 +99,7 @@ def _bad(judgement: Judgement, readiness: Readiness, plan: Plan) -> Decision | N
     elif readiness.refused:
         why, kinds = f"it cannot be loaded: {readiness.refused}", (Kind.NOT_READY,)
     elif not readiness.ready and readiness.away >= plan.ready_within:
-        why = f"no service has seen it ready for {readiness.away.total_seconds():.0f} s"
+        why = f"not every model server has had it ready for {readiness.away.total_seconds():.0f} s"
         kinds = (Kind.NOT_READY,)
     else:
         return None

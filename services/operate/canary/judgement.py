@@ -21,9 +21,12 @@ MORE_ERRORS: Final = 0.01
 MORE_INVALID: Final = 0.05
 #: Calls may take so many times as long on average.
 TIMES_SLOWER: Final = 1.3
-#: So many more calls, as a share of all, may take longer than nearly all of the stable version's do.
-MORE_SLOW: Final = 0.02
+#: So many more calls, as a share of all, may take so many times as long as nearly all of the stable ones do.
+MORE_STUCK: Final = 0.02
+TIMES_STUCK: Final = 2.0
 NEARLY_ALL: Final = 0.99
+#: The first calls of a version that was just loaded may be slow.
+FIRST_SAMPLES: Final = 5
 #: A canary's answers may be so many times as far off its own reference as the stable version's off its own.
 TIMES_DRIFT: Final = 2.0
 
@@ -68,7 +71,7 @@ class Finding:
 #: What findings are called that are not of a check or feature.
 FAILED: Final = "failed calls"
 MEAN: Final = "mean time of a call"
-SLOW: Final = "slow calls"
+STUCK: Final = "calls that got stuck"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,20 +118,21 @@ def _errors(canary: Figures, stable: Figures) -> Iterator[Finding]:
 
 def _latency(canary: Figures, stable: Figures) -> Iterator[Finding]:
     one, other = canary.durations, stable.durations
-    if not one.calls or not other.calls:
-        return
     samples = canary.samples, stable.samples
+    if not one.calls or not other.calls or canary.samples < FIRST_SAMPLES:
+        return
     ratio = one.mean_s / other.mean_s if other.mean_s else 0.0
     breach = ratio > TIMES_SLOWER and slower(one, other, TIMES_SLOWER, samples) < CHANCE
     yield Finding(Kind.LATENCY, MEAN, one.mean_s, other.mean_s, breach)
-    edge_s = other.at_most(NEARLY_ALL)
-    if edge_s in one.edges_s:
+    long_s = TIMES_STUCK * other.at_most(NEARLY_ALL)
+    edge_s = next((edge_s for edge_s in other.edges_s if edge_s >= long_s), None)
+    if edge_s is not None and one.edges_s == other.edges_s:
         yield _proportion(
             Kind.LATENCY,
-            SLOW,
+            STUCK,
             _of_samples(one.within(edge_s), samples[0]),
             _of_samples(other.within(edge_s), samples[1]),
-            MORE_SLOW,
+            MORE_STUCK,
         )
 
 

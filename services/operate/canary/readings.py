@@ -6,6 +6,7 @@ extrapolates, and misses what a counter already has when it first appears, which
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,9 +20,9 @@ from services.operate.prometheus import Prometheus, Series
 
 #: Values of each counter that are asked for: what a restarted program counted is lost from the last one on.
 _POINTS: Final = 60
-_SHORTEST_STEP_S: Final = 5.0
-#: Of why a version cannot be loaded, what will not pass by itself.
-_REFUSED: Final = "load|warm-up|crash|damaged"
+_SHORTEST_STEP_S: Final = 1.0
+#: Prometheus' times are whole milliseconds.
+_ROUNDING_S: Final = 0.002
 _ANSWERED: Final = "ok"
 #: Nobody waited for it any more: no fault of the model.
 _CANCELLED: Final = "cancelled"
@@ -41,8 +42,11 @@ class Span:
 
     @property
     def step(self) -> timedelta:
-        """How far apart counters are read."""
-        return timedelta(seconds=max(_SHORTEST_STEP_S, (self.end - self.start).total_seconds() / _POINTS))
+        """How far apart counters are read: the last time at the end."""
+        length_s = (self.end - self.start).total_seconds()
+        steps = min(max(int(length_s / _SHORTEST_STEP_S), 1), _POINTS)
+        # Prometheus counts in milliseconds; rounded up, the last step would lie beyond the end.
+        return timedelta(milliseconds=max(math.floor(1000 * length_s / steps), 1))
 
 
 def read_figures(prometheus: Prometheus, model: str, version: str, span: Span) -> Figures:
@@ -80,39 +84,54 @@ def read_readiness(prometheus: Prometheus, model: str, version: str, span: Span)
         PrometheusError: it cannot be reached.
     """
     of = _selector(model, version)
-    failures = _Reader(prometheus, of, span).read("copyist_sync_failures_total", f'reason=~"{_REFUSED}"')
-    refused = sorted({labels["reason"] for labels, number in failures if number > 0})
+    refused = _why_refused(prometheus, of)
     series = prometheus.over(f"min(copyist_sync_ready{{{of}}})", span.start, span.end, span.step)
     points = series[0].points if series else ()
     if not points:
-        return Readiness(ready=False, refused=", ".join(refused))
+        return Readiness(ready=False, refused=refused)
     last_ready = max((at for at, value in points if value == 1), default=points[0][0])
     away = timedelta(seconds=max(points[-1][0] - last_ready, 0.0))
-    return Readiness(ready=points[-1][1] == 1, away=away, refused=", ".join(refused))
+    return Readiness(ready=points[-1][1] == 1, away=away, refused=refused)
+
+
+def _why_refused(prometheus: Prometheus, of: str) -> str:
+    """Tell what has kept a version from being loaded, where a model server says that it cannot be."""
+    if not prometheus.now(f"copyist_sync_failed{{{of}}} == 1"):
+        return ""
+    failures = prometheus.now(f"copyist_sync_failures_total{{{of}}} > 0")
+    return ", ".join(sorted({each.labels["reason"] for each in failures})) or "for a reason that was not told"
 
 
 def _selector(model: str, version: str) -> str:
     return f'model="{model}", version="{version}"'
 
 
-def increase(series: Series, span: Span, known: Callable[[Target], bool]) -> float:
-    """Tell by how much a counter rose; where it fell, its program began again at 0.
+def increases(found: Sequence[Series], span: Span, known: Callable[[Target], bool]) -> list[Increase]:
+    """Tell by how much each of a target's counters rose; where one fell, all of them began again at 0.
 
     Args:
-        series: its values over the span.
+        found: their values over the span, of any number of targets.
         span: see there.
-        known: whether Prometheus had this target's metrics at the start of the span: a counter that was
-            not among them then began later, at 0.
+        known: whether Prometheus had a target's metrics at the start of the span: a counter that was not
+            among them then began later, at 0.
     """
-    values = [value for _, value in series.points]
-    there = series.points[0][0] <= span.start.timestamp()
-    began_at_0 = not there and known((series.labels.get("job"), series.labels.get("instance")))
-    before = 0.0 if began_at_0 else values[0]
-    risen = 0.0
-    for value in values:
-        risen += value - before if value >= before else value
-        before = value
-    return risen
+    restarts: dict[Target, set[float]] = defaultdict(set)
+    for series in found:
+        fell = {at for (_, before), (at, value) in pairwise(series.points) if value < before}
+        restarts[_target(series)] |= fell
+    told = []
+    for series in found:
+        (first_at, first), *_ = series.points
+        there = first_at < span.start.timestamp() + _ROUNDING_S
+        risen = 0.0 if there or not known(_target(series)) else first
+        for (_, before), (at, value) in pairwise(series.points):
+            risen += value if at in restarts[_target(series)] else value - before
+        told.append((dict(series.labels), risen))
+    return told
+
+
+def _target(series: Series) -> Target:
+    return series.labels.get("job"), series.labels.get("instance")
 
 
 class _Reader:
@@ -123,11 +142,12 @@ class _Reader:
         up = prometheus.now("up", span.start)
         self._up = {(each.labels.get("job"), each.labels.get("instance")): each.value == 1 for each in up}
 
-    def read(self, name: str, more: str = "") -> list[Increase]:
+    def read(self, name: str) -> list[Increase]:
         """Read the increase of every counter of this name, with its labels."""
-        selector = f"{name}{{{', '.join(filter(None, (self._of, more)))}}}"
-        found = self._prometheus.over(selector, self._span.start, self._span.end, self._span.step)
-        return [(dict(each.labels), increase(each, self._span, self._known)) for each in found]
+        found = self._prometheus.over(
+            f"{name}{{{self._of}}}", self._span.start, self._span.end, self._span.step
+        )
+        return increases(found, self._span, self._known)
 
     def _known(self, target: Target) -> bool:
         # A target that came later is known too; nothing is while Prometheus itself was away.

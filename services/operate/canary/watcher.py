@@ -24,7 +24,7 @@ _log = logging.getLogger("copyist.canary")
 BY: Final = "release watch"
 #: Older figures say nothing about today.
 _LONGEST: Final = timedelta(days=1)
-#: What a canary that answers everything is compared with: this long before it did.
+#: A canary that answers everything from the first is compared with the stable version this long before.
 _BEFORE: Final = timedelta(hours=1)
 #: A canary that stays as it is is told of in the log so often.
 _TELL_EVERY: Final = timedelta(minutes=10)
@@ -107,11 +107,20 @@ class Watcher:
             self._take(model, canary, decision)
 
     def _stable(self, model: str, release: ModelRelease, canary: Canary, span: Span) -> Figures:
-        """Read the stable version's figures over the same time, or where it answers nothing now, before."""
+        """Read the stable version's figures: over the same time, or, where it answers nothing now, before."""
         if canary.share >= 1:
-            before = max(_BEFORE, span.end - span.start)
-            span = Span(canary.since - min(before, _LONGEST), canary.since)
+            began = self._began(model, canary)
+            if began == canary.since:
+                began -= _BEFORE
+            span = Span(max(began, canary.since - _LONGEST), canary.since)
         return read_figures(self._prometheus, model, release.stable.number, span)
+
+    def _began(self, model: str, canary: Canary) -> datetime:
+        """Tell when a canary took its first share."""
+        shares = (of.canary for each in self._board.history() if (of := each.models.get(model)))
+        return min(
+            (past.since for past in shares if past and past.version == canary.version), default=canary.since
+        )
 
     def _take(self, model: str, canary: Canary, decision: Decision) -> None:
         """Take a step, unless the canary is not the one any more that was judged."""

@@ -1,0 +1,303 @@
+"""The watcher between a real Prometheus and a release board: what it reads, and what it does."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from services.operate.canary.decision import Plan
+from services.operate.canary.figures import Cases
+from services.operate.canary.readings import Span, read_figures, read_readiness
+from services.operate.canary.watcher import BY, Watcher
+from services.runtime.release import steps
+from services.runtime.release.board import ReleaseBoard, open_board
+from services.runtime.release.manifest import Manifest, ModelVersion
+from tests.operate.scripted_services import CONFIDENCE, SCRAPED_EVERY_S, Watched, watched
+
+STABLE, CANARY = ModelVersion("1", 64 * "1"), ModelVersion("2", 64 * "2")
+PLAN = Plan(samples=20, soak=timedelta(seconds=2), ready_within=timedelta(seconds=5))
+GARBAGE = (1.0, 0.0, 0.0, 0.0)
+_NUMBERS = count()
+
+
+@pytest.fixture(scope="module")
+def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    """Services without a model, and a Prometheus that has seen them."""
+    with watched(tmp_path_factory.mktemp("prometheus")) as running:
+        running.seen("up", "== 1")
+        yield running
+
+
+@pytest.fixture
+def world(prometheus: Watched) -> Watched:
+    """Services with version 1 of a model of the test's own at work, which Prometheus has seen."""
+    prometheus.services.model = f"model-{next(_NUMBERS)}"
+    prometheus.services.release("1")
+    prometheus.services.answer("1", 50)
+    prometheus.seen("copyist_model_calls_total", "== 50", version="1")
+    return prometheus
+
+
+@pytest.fixture
+def board(tmp_path: Path) -> ReleaseBoard:
+    """A board with nothing on it."""
+    return open_board(str(tmp_path / "release.json"))
+
+
+def begin(world: Watched, board: ReleaseBoard, share: float = 0.05, *, automatic: bool = True) -> Manifest:
+    """Put version 2 on trial."""
+    model = world.services.model
+    return steps.apply(
+        board,
+        lambda now: steps.start_canary(
+            now, model, CANARY, share, shipped=STABLE, by="a test", automatic=automatic
+        ),
+    )
+
+
+def serve(world: Watched, canary: int = 12, stable: int = 50, **how: object) -> None:
+    """Have both versions answer some requests, the canary in its own way, and Prometheus see it."""
+    world.services.answer("1", stable)
+    world.services.answer("2", canary, **how)  # type: ignore[arg-type]
+    time.sleep(1.5 * SCRAPED_EVERY_S)
+
+
+def watch(watcher: Watcher, world: Watched, until: Callable[[], bool], **how: object) -> None:
+    """Serve and look in turns."""
+    deadline = time.monotonic() + 60
+    while not until():
+        assert time.monotonic() < deadline
+        serve(world, **how)  # type: ignore[arg-type]
+        watcher.look()
+        assert watcher.problem is None
+
+
+def release_of(board: ReleaseBoard) -> tuple[str, float | None]:
+    """The stable version, and the canary's share."""
+    (release,) = board.read().models.values()
+    return release.stable.number, release.canary and release.canary.share
+
+
+def whys(board: ReleaseBoard) -> list[tuple[str, str, str]]:
+    """What was changed, by whom and why, the oldest first."""
+    (model,) = board.read().models
+    changes = [each.change for each in reversed(board.history())]
+    return [(each.what.replace(f" {model}", ""), each.by, each.why) for each in changes]
+
+
+def test_figures_are_exactly_what_services_counted_across_their_restarts(world: Watched) -> None:
+    start = datetime.now(UTC)
+    services = world.services
+    services.release("2")
+    services.answer("2", 3, seconds=0.15, valid=2 / 3)
+    services.fail("2", 2)
+    world.seen("copyist_model_calls_total", "== 2", version="2", outcome="model-error")
+    services.answer("2", 4, seconds=3.0)
+    world.seen("copyist_checks_total", "== 6", version="2", passed="yes")
+    time.sleep(2 * SCRAPED_EVERY_S)
+    services.restart()
+    services.release("2")
+    services.answer("2", 5, seconds=0.3)
+    world.seen("copyist_checks_total", "== 5", version="2", passed="yes")
+    figures = read_figures(world.prometheus, world.services.model, "2", Span(start, datetime.now(UTC)))
+    # What was counted in the last second before the restart is lost.
+    assert figures.observations == pytest.approx(12)
+    assert figures.calls == Cases(12, 14)
+    assert figures.checks == {"adds_up": Cases(pytest.approx(11), pytest.approx(12))}
+    assert figures.durations.edges_s == (0.1, 0.2, 0.5, 1, 2, 5)
+    assert figures.durations.counts == (0, 3, 5, 0, 0, 4, 0)
+    assert figures.durations.total_s == pytest.approx(3 * 0.15 + 4 * 3.0 + 5 * 0.3)
+    assert figures.features == {"confidence": pytest.approx(tuple(12 * share for share in CONFIDENCE))}
+    assert figures.reference == {"confidence": CONFIDENCE}
+    assert figures.reference_size == 200
+
+
+def test_only_what_came_since_the_start_counts(world: Watched) -> None:
+    start = datetime.now(UTC)
+    world.services.answer("1", 7)
+    world.seen("copyist_model_calls_total", "== 57", version="1")
+    figures = read_figures(world.prometheus, world.services.model, "1", Span(start, datetime.now(UTC)))
+    assert figures.calls == Cases(7, 7)
+
+
+def test_a_good_canary_is_promoted_step_by_step(world: Watched, board: ReleaseBoard) -> None:
+    begin(world, board)
+    world.services.release("2")
+    watcher = Watcher(board, world.prometheus, PLAN)
+    watch(watcher, world, lambda: release_of(board) == ("2", None))
+    done = whys(board)
+    assert [(what, by) for what, by, _ in done] == [
+        ("canary 2 at 5 %", "a test"),
+        ("canary 2 at 25 %", BY),
+        ("canary 2 at 100 %", BY),
+        ("promote 2", BY),
+    ]
+    for (_, _, why), share in zip(done[1:], ("5%", "25%", "100%"), strict=True):
+        assert why.startswith("no worse than the stable version in ")
+        assert why.endswith(f" samples at {share}")
+
+
+@pytest.mark.parametrize(
+    ("how", "automatic", "why"),
+    [
+        ({"confidence": GARBAGE}, True, "confidence: PSI"),
+        ({"seconds": 1.5}, True, "mean time of a call 1.5 s, with the stable version 0.3 s"),
+        ({"valid": 0.0}, False, "adds_up failed 100.0%"),
+    ],
+)
+def test_a_bad_canary_is_rolled_back_with_the_reason(
+    world: Watched, board: ReleaseBoard, how: dict[str, object], why: str, *, automatic: bool
+) -> None:
+    begin(world, board, automatic=automatic)
+    world.services.release("2")
+    watch(Watcher(board, world.prometheus, PLAN), world, lambda: release_of(board) == ("1", None), **how)
+    what, by, told = whys(board)[-1]
+    assert (what, by) == ("roll back canary 2", BY)
+    assert why in told
+    assert len(whys(board)) == 2, "it was given no larger share before"
+
+
+def test_a_canary_whose_calls_fail_is_rolled_back(world: Watched, board: ReleaseBoard) -> None:
+    begin(world, board)
+    world.services.release("2")
+    world.services.fail("2", 4)
+    watch(Watcher(board, world.prometheus, PLAN), world, lambda: release_of(board) == ("1", None), canary=0)
+    assert "failed calls 100.0%" in whys(board)[-1][2]
+
+
+def test_a_canary_that_is_held_is_watched_and_not_advanced(world: Watched, board: ReleaseBoard) -> None:
+    begin(world, board, automatic=False)
+    world.services.release("2")
+    watcher = Watcher(board, world.prometheus, PLAN)
+    for _ in range(3):
+        serve(world, canary=15)
+        watcher.look()
+    assert release_of(board) == ("1", 0.05)
+    watch(watcher, world, lambda: release_of(board) == ("1", None), confidence=GARBAGE, canary=40)
+
+
+def test_a_canary_that_cannot_be_loaded_is_rolled_back(world: Watched, board: ReleaseBoard) -> None:
+    begin(world, board)
+    world.services.counted.ready.labels(world.services.model, "2").set(0)
+    world.services.counted.failures.labels(world.services.model, "2", "store").inc()
+    serve(world, canary=0)
+    watcher = Watcher(board, world.prometheus, PLAN)
+    watcher.look()
+    assert release_of(board) == ("1", 0.05), "a store that is away may come back"
+    world.services.counted.failures.labels(world.services.model, "2", "damaged").inc()
+    world.services.counted.failed.labels(world.services.model, "2").set(1)
+    serve(world, canary=0)
+    watcher.look()
+    assert watcher.problem is None
+    assert whys(board)[-1][2] == "it cannot be loaded: damaged, store"
+
+
+def test_a_canary_that_does_not_become_ready_is_rolled_back(world: Watched, board: ReleaseBoard) -> None:
+    begin(world, board)
+    world.services.counted.ready.labels(world.services.model, "2").set(0)
+    watch(Watcher(board, world.prometheus, PLAN), world, lambda: release_of(board) == ("1", None), canary=0)
+    assert "ready" in whys(board)[-1][2]
+    taken_s = board.history()[0].change.at - board.history()[1].change.at
+    assert taken_s >= PLAN.ready_within - timedelta(seconds=2)
+
+
+def test_readiness_is_that_of_every_model_server(world: Watched) -> None:
+    start = datetime.now(UTC)
+    world.seen("copyist_sync_ready", "== 1", version="1")
+    span = Span(start, datetime.now(UTC) + timedelta(seconds=1))
+    assert read_readiness(world.prometheus, world.services.model, "1", span).ready
+    assert not read_readiness(world.prometheus, world.services.model, "2", span).ready
+
+
+def test_silence_promotes_nothing(world: Watched, board: ReleaseBoard) -> None:
+    begin(world, board)
+    world.services.release("2")
+    watcher = Watcher(board, world.prometheus, PLAN)
+    for _ in range(3):
+        serve(world, canary=0)
+        watcher.look()
+    assert watcher.problem is None
+    assert release_of(board) == ("1", 0.05)
+    assert len(board.history()) == 1
+
+
+def test_it_goes_on_when_prometheus_comes_back(world: Watched, board: ReleaseBoard) -> None:
+    begin(world, board)
+    world.services.release("2")
+    watcher = Watcher(board, world.prometheus, PLAN)
+    serve(world)
+    watcher.look()
+    assert watcher.problem is None
+    world.stop()
+    watcher.look()
+    assert watcher.problem is not None
+    assert watcher.problem.slug == "prometheus"
+    assert release_of(board) == ("1", 0.05)
+    world.start()
+    watch(watcher, world, lambda: release_of(board) == ("1", None), confidence=GARBAGE)
+
+
+def test_it_goes_on_when_the_board_comes_back(world: Watched, board: ReleaseBoard, tmp_path: Path) -> None:
+    begin(world, board)
+    world.services.release("2")
+    watcher = Watcher(board, world.prometheus, PLAN)
+    file = tmp_path / "release.json"
+    kept = file.read_text()
+    file.write_text("{half a manif")
+    watcher.look()
+    assert watcher.problem is not None
+    file.write_text(kept)
+    watch(watcher, world, lambda: release_of(board) == ("1", None), confidence=GARBAGE)
+
+
+class Hasty:
+    """A board on which somebody else is quicker: just before the first write it is changed."""
+
+    def __init__(self, board: ReleaseBoard, change: Callable[[], object]) -> None:
+        self._board, self._change = board, change
+        self.tried = 0
+        self.read, self.history, self.follow = board.read, board.history, board.follow
+
+    def write(self, manifest: Manifest) -> None:
+        self.tried += 1
+        if self.tried == 1:
+            self._change()
+        self._board.write(manifest)
+
+
+def test_what_somebody_else_did_meanwhile_stands(world: Watched, board: ReleaseBoard) -> None:
+    begin(world, board)
+    world.services.release("2")
+    serve(world, canary=30, confidence=GARBAGE)
+
+    def by_hand() -> None:
+        steps.apply(board, lambda now: steps.change_share(now, world.services.model, 0.5, by="somebody"))
+
+    hasty = Hasty(board, by_hand)
+    watcher = Watcher(hasty, world.prometheus, PLAN)
+    watcher.look()
+    assert hasty.tried == 1, "it saw that the canary is another by now"
+    assert watcher.problem is None
+    assert [by for _, by, _ in whys(board)] == ["a test", "somebody"]
+
+
+def test_two_watchers_do_everything_once(world: Watched, board: ReleaseBoard) -> None:
+    begin(world, board)
+    world.services.release("2")
+    watchers = [Watcher(board, world.prometheus, PLAN) for _ in range(2)]
+    # The second comes in just before the first one's first step.
+    watchers[0] = Watcher(Hasty(board, watchers[1].look), world.prometheus, PLAN)
+    for watcher in watchers * 20:
+        if release_of(board) == ("2", None):
+            break
+        serve(world, canary=10)
+        watcher.look()
+    assert [what for what, _, _ in whys(board)] == [
+        *(f"canary 2 at {share} %" for share in (5, 25, 100)),
+        "promote 2",
+    ]
