@@ -80,6 +80,14 @@ def test_what_is_no_call_of_alertmanagers_is_refused_for_good(
     assert f'copyist_retraining_calls_refused_total{{status="{status}"}}' in refusing.metrics()
 
 
+def test_models_that_are_made_up_make_no_series(refusing: Trigger) -> None:
+    made_up = [labels(model=f"made-up-{number}") for number in range(50)]
+    assert set(decided(refusing.post(webhook(*made_up)))) == {"not-for-retraining"}
+    metrics = refusing.metrics()
+    assert "made-up" not in metrics
+    assert 'copyist_retraining_requests_total{decision="not-for-retraining",model="other"} 50.0' in metrics
+
+
 def test_one_run_is_started_and_its_end_recorded(trigger: Trigger, tmp_path: Path) -> None:
     both = webhook(labels(), labels(feature="pitch"), labels(alertname="CopyistTargetDown", action="look"))
     assert decided(trigger.post(both)) == ["started", "already-done", "not-for-retraining"]
