@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Final
 
 import cv2
 import numpy as np
@@ -26,6 +27,15 @@ class Means(StrEnum):
     CLEAN = "clean"
     SCAN = "scan"
     PHOTO = "photo"
+
+
+#: Shares of the means in what page models are released for: photographs are read, but are no such.
+_ORDINARY: Final = {Means.SCAN: 0.5, Means.CLEAN: 0.5}
+
+
+def ordinary_means(random: np.random.Generator) -> Means:
+    """Draw the means of a picture as page models are released for."""
+    return Means(random.choice(list(_ORDINARY), p=list(_ORDINARY.values())))
 
 
 @dataclass(frozen=True, slots=True)

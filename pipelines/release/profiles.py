@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from pipelines.cache import cache_folder
 from pipelines.engraving.pages import EngravedPage
-from pipelines.engraving.pictures import Means, take_picture
+from pipelines.engraving.pictures import ordinary_means, take_picture
 from pipelines.evaluation.omr_readers import MODEL_REPOSITORY, LocalReader, RememberedModel
 from pipelines.release.piano import ServedModel
 from pipelines.release.served import ContextModel, SymbolsModel
@@ -50,8 +50,6 @@ _LEVEL_DB: Final = (-24.0, 5.0)
 _PEAK: Final = 0.98
 #: Recordings are so long, in seconds, each length as likely on a logarithmic scale.
 _LENGTHS_S: Final = (8.0, 55.0)
-#: Shares of pictures taken by each means.
-_MEANS: Final = {Means.SCAN: 0.5, Means.CLEAN: 0.5}
 _SEED: Final = 11
 
 
@@ -81,50 +79,55 @@ def decoded(sound: NDArray[np.float32]) -> Recording:
     return decode(file, max_audio_s=sound.size / SAMPLE_RATE_HZ + 1)
 
 
+def page_stems() -> list[Path]:
+    """The held-out pages, each without its endings."""
+    return sorted(path.with_suffix("") for path in cache_folder("pages", "validation").glob("*.npz"))
+
+
 def pictures(first: int, count: int) -> Iterator[NDArray[np.uint8]]:
     """Make pictures of held-out pages, from the page of that index on."""
-    stems = sorted(path.with_suffix("") for path in cache_folder("pages", "validation").glob("*.npz"))
-    for number, stem in enumerate(stems[first : first + count], first):
+    for number, stem in enumerate(page_stems()[first : first + count], first):
         random = np.random.default_rng([_SEED, number])
-        means = Means(random.choice(list(_MEANS), p=list(_MEANS.values())))
-        yield take_picture(EngravedPage.load(stem), means, random).image
+        yield take_picture(EngravedPage.load(stem), ordinary_means(random), random).image
 
 
-def of_recordings(model: Path, card: Mapping[str, Any]) -> Iterator[Observation]:
+def of_recordings(model: Path, card: Mapping[str, Any], count: int) -> Iterator[Observation]:
     """Measure the reference recordings, as heard by a `piano` model with its card's thresholds."""
     served = ServedModel(model)
     thresholds = DecodingThresholds.from_card(card)
-    for recording in map(decoded, sounds(0, REFERENCE_RECORDINGS)):
+    for recording in map(decoded, sounds(0, count)):
         notes = find_notes(served.posteriors(recording.samples), thresholds)
         yield recording_profile.measure(recording, notes)
 
 
-def of_pages(model: Path, card: Mapping[str, Any]) -> Iterator[Observation]:
+def of_pages(model: Path, card: Mapping[str, Any], count: int) -> Iterator[Observation]:
     """Measure the reference pages, as read by a `symbols` model and the released `context` model."""
     symbols = RememberedModel(SymbolsModel.opened(model), model)
     reader = LocalReader(symbols, least_scores(card), ContextModel.released())
-    for image in pictures(0, REFERENCE_PAGES):
+    for image in pictures(0, count):
         picture = PagePicture(image, width=image.shape[1], height=image.shape[0], dpi=None)
         (page,) = assemble([reader.look(picture)]).pages
         yield page_profile.measure(look_at(image, picture.in_upload_px(prepare(image))), page)
 
 
-_MODELS: Final[dict[str, tuple[Callable[[Path, Mapping[str, Any]], Iterator[Observation]], Edges]]] = {
-    PIANO.model: (of_recordings, recording_profile.EDGES),
-    SYMBOLS.model: (of_pages, page_profile.EDGES),
+_Measured = Callable[[Path, Mapping[str, Any], int], Iterator[Observation]]
+_MODELS: Final[dict[str, tuple[_Measured, Edges, int]]] = {
+    PIANO.model: (of_recordings, recording_profile.EDGES, REFERENCE_RECORDINGS),
+    SYMBOLS.model: (of_pages, page_profile.EDGES, REFERENCE_PAGES),
 }
 
 
-def measured(name: str, model: Path, card: Mapping[str, Any]) -> dict[str, Any]:
+def measured(name: str, model: Path, card: Mapping[str, Any], count: int = 0) -> dict[str, Any]:
     """Measure a model's reference profile: what its card's `profile` is to be.
 
     Args:
         name: `piano` or `symbols`.
         model: its `model.onnx`.
         card: with the thresholds that it is to be served with.
+        count: of how many recordings or pages; 0 for as many as a released version is measured on.
     """
-    observations, edges = _MODELS[name]
-    return reference(tqdm(observations(model, card), desc=f"profile of {name}"), edges)
+    observations, edges, usual = _MODELS[name]
+    return reference(tqdm(observations(model, card, count or usual), desc=f"profile of {name}"), edges)
 
 
 def main() -> None:

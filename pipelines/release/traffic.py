@@ -1,8 +1,8 @@
 """Makes a little of the traffic that reference profiles stand for: `python -m pipelines.release.traffic`.
 
-Short recordings and pages like those of `pipelines.release.profiles`, of other pieces, few and small enough
-to lie in the repository: tests send them to see that ordinary traffic is no drift, and that changed traffic
-is.
+Short recordings like those of `pipelines.release.profiles`, of other pieces, and the engraved pages that
+pictures of such pages are taken of: few and small enough to lie in the repository. Tests send them to see
+that ordinary traffic is no drift, and that changed traffic is.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.release.profiles import REFERENCE_PAGES, REFERENCE_RECORDINGS, pictures, sounds
+from pipelines.engraving.pages import EngravedPage
+from pipelines.release.profiles import REFERENCE_PAGES, REFERENCE_RECORDINGS, page_stems, sounds
 from services.amt.contract import SAMPLE_RATE_HZ
 
-_LENGTHS_S: Final = (8.0, 16.0)
-_BITS_A_SECOND: Final = 48_000
+_LENGTHS_S: Final = (8.0, 12.0)
+_BITS_A_SECOND: Final = 40_000
 
 
 def write_recording(path: Path, sound: NDArray[np.float32]) -> None:
@@ -35,6 +36,11 @@ def write_recording(path: Path, sound: NDArray[np.float32]) -> None:
         file.mux(stream.encode(None))
 
 
+def write_page(path: Path, page: NDArray[np.uint8]) -> None:
+    """Write an engraved page in 16 shades, which pictures of it do not show."""
+    cv2.imwrite(str(path), (page // 16 * 17).astype(np.uint8), [cv2.IMWRITE_WEBP_QUALITY, 101])
+
+
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -42,13 +48,15 @@ def main() -> None:
     parser.add_argument("--pages", type=int, default=24)
     parser.add_argument("--out", type=Path, default=Path("tests/traffic"))
     args = parser.parse_args()
-    args.out.mkdir(parents=True, exist_ok=True)
+    folders = [args.out / name for name in ("recordings", "pages")]
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
     heard = sounds(REFERENCE_RECORDINGS, args.recordings, _LENGTHS_S)
     for number, sound in enumerate(heard, 1):
-        write_recording(args.out / f"recording-{number:02d}.ogg", sound)
-    for number, image in enumerate(pictures(REFERENCE_PAGES, args.pages), 1):
-        cv2.imwrite(str(args.out / f"page-{number:02d}.webp"), image, [cv2.IMWRITE_WEBP_QUALITY, 70])
-    files = list(args.out.iterdir())
+        write_recording(folders[0] / f"{number:02d}.ogg", sound)
+    for number, stem in enumerate(page_stems()[REFERENCE_PAGES:][: args.pages], 1):
+        write_page(folders[1] / f"{number:02d}.webp", EngravedPage.load(stem).image)
+    files = [file for folder in folders for file in folder.iterdir()]
     print(f"{len(files)} files, {sum(file.stat().st_size for file in files) / 2**20:.1f} MiB in {args.out}")
 
 

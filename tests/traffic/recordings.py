@@ -80,4 +80,6 @@ def _recorded(random: np.random.Generator) -> Sound:
 
 def _written(sound: Sound) -> bytes:
     loudest = float(np.abs(sound).max())
-    return with_soundfile((sound * min(1.0, _PEAK / loudest)).astype(np.float32), SAMPLE_RATE_HZ, "WAV", "PCM_16")
+    return with_soundfile(
+        (sound * min(1.0, _PEAK / loudest)).astype(np.float32), SAMPLE_RATE_HZ, "WAV", "PCM_16"
+    )
