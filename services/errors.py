@@ -118,6 +118,10 @@ class ModelUnavailableError(TryAgainError):
     title = "The model server is not available"
 
 
+class VersionMissingError(ModelUnavailableError):
+    """The model server is there, but does not have this version of the model."""
+
+
 class DatabaseUnavailableError(TryAgainError):
     """The database of jobs and keys does not answer."""
 

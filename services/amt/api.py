@@ -65,7 +65,9 @@ async def _transcribed(request: Request, backend: Backend, media_type: str) -> R
         (upload,) = forms.uploads(form, RECORDING)
         options = Options.parse(forms.texts(request, form, RECORDING))
         stem = stem_of(upload.filename or "", RECORDING.what)
-        work = backend.transcriber.transcribe(upload.file, options, title=stem)
+        work = backend.transcriber.transcribe(
+            upload.file, options, request_id=request_id(request), title=stem
+        )
         transcription = await while_connected(request, work)
     finally:
         await form.close()

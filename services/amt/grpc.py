@@ -36,8 +36,8 @@ class AudioRecogniser:
         self._backend = backend
 
     async def versions(self) -> tuple[str, ...]:
-        """List the versions of the model that are ready."""
-        return await self._backend.piano.versions()
+        """List the versions of the model that answer requests, the stable one first."""
+        return tuple(version.number for version in await self._backend.piano.serving())
 
     async def recognise(
         self,
@@ -45,11 +45,14 @@ class AudioRecogniser:
         options: Mapping[str, str],
         outputs: tuple[str, ...],
         request_id: str,
+        version: str,
     ) -> Recognised:
         """Transcribe a recording."""
         formats = ",".join(name for name in outputs if name in set(Format))
         parsed = Options.parse({**options, "formats": formats})
-        transcription = await self._backend.transcriber.transcribe(io.BytesIO(files[0]), parsed)
+        transcription = await self._backend.transcriber.transcribe(
+            io.BytesIO(files[0]), parsed, request_id=request_id, version=version
+        )
         results = {kind.value: file for kind, file in transcription.files.items()}
         if NOTES in outputs:
             results[NOTES] = await asyncio.to_thread(answer.notes_as_json, transcription.notes)

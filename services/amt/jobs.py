@@ -19,14 +19,16 @@ from services.runtime.settings import Settings
 #: Name of what is kept of a recording that was heard; and its form, to be told anew when `Heard` changes.
 HEARD: Final = "heard"
 HEARD_FORM: Final = "amt-heard/1"
+#: Name of the version that has begun to hear it.
+VERSION: Final = "version"
 
 
 class AudioJobs(Backend):
     """The inside of the audio service, as its worker uses it.
 
-    A recording is heard by the newest version of the model that is ready when hearing begins, and the notes
-    are kept with that version's name. What is killed while it hears begins again, and with it the choice of
-    the version: hearing two hours takes four minutes on two cores, which is not worth keeping parts of.
+    The job's id chooses the version that hears a recording, and the notes are kept with that version's name.
+    What is killed while it hears begins again, with the same version while that still serves: hearing two
+    hours takes four minutes on two cores, which is not worth keeping parts of.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -52,7 +54,13 @@ class AudioJobs(Backend):
         kept = await context.kept(HEARD)
         heard = await asyncio.to_thread(unpacked, kept, Heard, HEARD_FORM)
         if heard is None:
+            begun = await context.kept(VERSION) or b""
+            version = await self.piano.choose(context.job_id, begun=begun.decode())
+            if version.number.encode() != begun:
+                await context.keep(VERSION, version.number.encode())
             with context.inputs[0].open("rb") as source:
-                heard = await self.transcriber.hear(source, context.report)
+                heard = await self.transcriber.hear(
+                    source, version, request_id=context.job_id, progress=context.report
+                )
             await context.keep(HEARD, await asyncio.to_thread(packed, heard, HEARD_FORM))
         return heard

@@ -10,22 +10,30 @@ from numpy.typing import NDArray
 
 from services.amt.chunks import Stitcher, count_chunks, cut
 from services.amt.contract import CORE_FRAMES, HOP_SAMPLES, PIANO, SAMPLE_RATE_HZ
-from services.amt.notes import DecodingThresholds
 from services.amt.profile import EDGES
-from services.runtime.models import Inference, ServedModel
+from services.runtime.models import ServedModel, ServedVersion
+from services.runtime.readiness import Inference
+from services.runtime.release.manifest import Role
+from services.runtime.release.serving import Releases
 from services.runtime.work import Progress, unheard
 
 
 class PianoModel(ServedModel):
     """The piano model on a model server."""
 
-    def __init__(self, server: Inference, model_repository: Path, *, chunks_in_flight: int) -> None:
-        super().__init__(server, model_repository, PIANO, edges=EDGES)
-        self.thresholds = DecodingThresholds.from_card(self.card)
+    def __init__(
+        self,
+        server: Inference,
+        model_repository: Path,
+        *,
+        chunks_in_flight: int,
+        releases: Releases | None = None,
+    ) -> None:
+        super().__init__(server, model_repository, PIANO, edges=EDGES, releases=releases)
         self._chunks_in_flight = chunks_in_flight
 
     async def posteriors(
-        self, samples: NDArray[np.int16], version: str, progress: Progress = unheard
+        self, samples: NDArray[np.int16], version: ServedVersion, progress: Progress = unheard
     ) -> NDArray[np.uint8]:
         """Hear a whole recording; all of it by one version.
 
@@ -38,7 +46,7 @@ class PianoModel(ServedModel):
             uint8 [4, T, 88].
 
         Raises:
-            ModelUnavailableError, ModelError, OverloadedError: as the model server's client says.
+            CanaryFailedError, ModelUnavailableError, ModelError, OverloadedError: as `ServedModel.infer`.
         """
         stitcher = Stitcher(samples.size)
         chunks = enumerate(cut(samples))
@@ -55,7 +63,8 @@ class PianoModel(ServedModel):
 
         try:
             async with asyncio.TaskGroup() as senders:
-                for _ in range(self._chunks_in_flight):
+                # Nobody waits for a shadow: it is to take the model server as little from others as may be.
+                for _ in range(1 if version.role is Role.SHADOW else self._chunks_in_flight):
                     senders.create_task(send())
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None

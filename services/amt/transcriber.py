@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.amt import notation, profile
+from services.amt.agreement import note_f1
 from services.amt.decode import Recording, decode
 from services.amt.notes import DecodingThresholds, find_notes
 from services.amt.options import Options
@@ -23,9 +25,11 @@ from services.music.notate import NotationOptions
 from services.music.notes import Note
 from services.music.score import Key, Metre, Tempo
 from services.runtime import outcomes
+from services.runtime.models import CanaryFailedError, ServedVersion
 from services.runtime.outcomes import Outcome
 from services.runtime.processes import Processes
 from services.runtime.profiles import Observation
+from services.runtime.shadows import Copy, Shadows
 from services.runtime.work import Progress, in_thread, timed, unheard
 
 
@@ -83,6 +87,7 @@ class Transcriber:
         self._max_audio_s = max_audio_s
         self._max_transcriptions = max_transcriptions
         self._running = 0
+        self._shadows = Shadows()
         # One thread for each: a recording is in one stage at a time.
         self._threads = ThreadPoolExecutor(max_transcriptions, thread_name_prefix="transcription")
 
@@ -95,12 +100,16 @@ class Transcriber:
                 remedy="Try again in a few seconds.",
             )
 
-    async def transcribe(self, source: BinaryIO, options: Options, *, title: str = "") -> Transcription:
+    async def transcribe(
+        self, source: BinaryIO, options: Options, *, request_id: str, version: str = "", title: str = ""
+    ) -> Transcription:
         """Transcribe a recording: hear it, and write it down. Cancelling the call ends all of its work.
 
         Args:
             source: the file's bytes, seekable; it must stay open until this returns.
             options: what is asked for.
+            request_id: chooses the version of the model.
+            version: of the model that the caller insists on.
             title: what the score is called.
 
         Raises:
@@ -109,15 +118,22 @@ class Transcriber:
         self.check_room()
         self._running += 1
         try:
-            return await self.write(await self.hear(source), options, title=title)
+            # Asked first: without a model there is no use in decoding.
+            chosen = await self.piano.choose(request_id, asked=version)
+            heard = await self.hear(source, chosen, request_id=request_id)
+            return await self.write(heard, options, title=title)
         finally:
             self._running -= 1
 
-    async def hear(self, source: BinaryIO, progress: Progress = unheard) -> Heard:
+    async def hear(
+        self, source: BinaryIO, version: ServedVersion, *, request_id: str, progress: Progress = unheard
+    ) -> Heard:
         """Hear a recording: the first stage, with no limit on how many are in it.
 
         Args:
             source: the file's bytes, seekable; it must stay open until this returns.
+            version: what is to hear it.
+            request_id: chooses whether a version in the shadow gets a copy.
             progress: is told how much of it was heard.
 
         Raises:
@@ -125,17 +141,34 @@ class Transcriber:
         """
         timings_s: dict[str, float] = {}
         cancelled = threading.Event()
-        # Asked first: without a model there is no use in decoding.
-        version = (await self.piano.versions())[-1]
         with timed(timings_s, "decode"):
             work = partial(decode, source, max_audio_s=self._max_audio_s, cancelled=cancelled.is_set)
             recording = await in_thread(self._threads, work, cancelled)
         with timed(timings_s, "model"):
-            posteriors = await self.piano.posteriors(recording.samples, version, progress)
+            try:
+                posteriors = await self.piano.posteriors(recording.samples, version, progress)
+            except CanaryFailedError as failure:
+                version = self.piano.instead_of(version, failure)
+                posteriors = await self.piano.posteriors(recording.samples, version, progress)
         with timed(timings_s, "notes"):
-            find = partial(_found, recording, posteriors, self.piano.thresholds)
+            thresholds = DecodingThresholds.from_card(version.card)
+            find = partial(_found, recording, posteriors, thresholds)
             notes, measured = await in_thread(self._threads, find, cancelled)
-        return Heard(version, recording.duration_s, notes, measured, timings_s)
+        await self._shadow(recording.samples, notes, request_id)
+        return Heard(version.number, recording.duration_s, notes, measured, timings_s)
+
+    async def _shadow(self, samples: NDArray[np.int16], notes: tuple[Note, ...], request_id: str) -> None:
+        """Offer a copy of what was heard to the version in the shadow, if that is to have it."""
+        shadow = await self.piano.shadowing(request_id)
+        if shadow is None:
+            return
+
+        async def compare() -> float:
+            posteriors = await self.piano.posteriors(samples, shadow)
+            find = partial(find_notes, posteriors, DecodingThresholds.from_card(shadow.card))
+            return note_f1(notes, await asyncio.to_thread(find))
+
+        self._shadows.offer(Copy(self.piano.name, shadow.number, samples.nbytes, compare))
 
     async def write(self, heard: Heard, options: Options, *, title: str = "") -> Transcription:
         """Write down what was heard: the second stage, with no limit on how many are in it.
@@ -171,8 +204,9 @@ class Transcriber:
             timings_s=timings_s,
         )
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Give the threads back."""
+        await self._shadows.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 

@@ -82,7 +82,8 @@ async def _recognized(request: Request, backend: Backend, media_type: str) -> Re
         files = forms.uploads(form, kind)
         options = Options.parse(forms.texts(request, form, kind))
         stem = stem_of(files[0].filename or "", kind.what)
-        work = backend.reader.read([file.file for file in files], options, title=stem)
+        sources = [file.file for file in files]
+        work = backend.reader.read(sources, options, request_id=request_id(request), title=stem)
         reading = await while_connected(request, work)
     finally:
         await form.close()

@@ -39,8 +39,8 @@ class PageRecogniser:
         self.max_files = backend.settings.max_pages
 
     async def versions(self) -> tuple[str, ...]:
-        """List the versions of the model that are ready."""
-        return await self._backend.symbols.versions()
+        """List the versions of the model `symbols` that answer requests, the stable one first."""
+        return tuple(version.number for version in await self._backend.symbols.serving())
 
     async def recognise(
         self,
@@ -48,11 +48,13 @@ class PageRecogniser:
         options: Mapping[str, str],
         outputs: tuple[str, ...],
         request_id: str,
+        version: str,
     ) -> Recognised:
         """Recognise pages."""
         formats = ",".join(name for name in outputs if name in _FILES)
         parsed = Options.parse({**options, "formats": formats})
-        reading = await self._backend.reader.read([io.BytesIO(content) for content in files], parsed)
+        sources = [io.BytesIO(content) for content in files]
+        reading = await self._backend.reader.read(sources, parsed, request_id=request_id, version=version)
         results = {name: b"" for name in outputs if name in _FILES}
         results |= {kind.value: _one(contents) for kind, contents in reading.files.items()}
         if NOTES in outputs:

@@ -26,10 +26,10 @@ PAGE_FORM: Final = "omr-page/1"
 class PageJobs(Backend):
     """The inside of the page service, as its worker uses it.
 
-    All pages of a job are read by the same versions of the models, which the answer names. A job that goes
-    on after its worker was killed stays with the versions it was begun with while the model server has them;
-    once it has not, what they had read is read again by the newest. Where all pages had been read, the
-    versions stay those.
+    All pages of a job are read by the same versions of the models, which the job's id chooses and the answer
+    names. A job that goes on after its worker was killed stays with the versions it was begun with while they
+    serve; once they do not, what they had read is read again by those that do. Where all pages had been read,
+    the versions stay those.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -58,16 +58,15 @@ class PageJobs(Backend):
         count = len(upload.places)
         kept = await _kept(context, count)
         begun = _most_common(kept)
-        if begun is None or len(_read_by(begun, kept)) < count:
-            versions = await self.reader.page_reader.versions(begun)
-        else:
-            versions = begun
+        if begun is not None and len(_read_by(begun, kept)) == count:
+            return tuple(kept[index] for index in range(count))
+        chosen = await self.reader.page_reader.choose(context.job_id, begun=begun)
 
         async def keep(index: int, page: ReadPage) -> None:
             await context.keep(_name(index), await asyncio.to_thread(packed, page, PAGE_FORM))
 
         return await self.reader.read_pages(
-            upload, versions, known=_read_by(versions, kept), keep=keep, progress=context.report
+            upload, chosen, known=_read_by(chosen.versions, kept), keep=keep, progress=context.report
         )
 
 

@@ -12,19 +12,28 @@ from services.omr import tiles
 from services.omr.contract import CONTEXT, READING_FIELDS, SEQUENCE, SYMBOLS
 from services.omr.profile import EDGES
 from services.omr.symbols import least_scores
-from services.runtime.models import Inference, ServedModel
+from services.runtime.models import ServedModel, ServedVersion
+from services.runtime.readiness import Inference
+from services.runtime.release.manifest import Role
+from services.runtime.release.serving import Releases
 
 
 class SymbolsModel(ServedModel):
     """The `symbols` model on a model server."""
 
-    def __init__(self, server: Inference, model_repository: Path, *, tiles_in_flight: int) -> None:
-        super().__init__(server, model_repository, SYMBOLS, edges=EDGES)
-        self._least_scores = least_scores(self.card)
+    def __init__(
+        self,
+        server: Inference,
+        model_repository: Path,
+        *,
+        tiles_in_flight: int,
+        releases: Releases | None = None,
+    ) -> None:
+        super().__init__(server, model_repository, SYMBOLS, edges=EDGES, releases=releases)
         self._tiles_in_flight = tiles_in_flight
 
     async def look(
-        self, image: NDArray[np.uint8], placed: tuple[tiles.Tile, ...], version: str
+        self, image: NDArray[np.uint8], placed: tuple[tiles.Tile, ...], version: ServedVersion
     ) -> tiles.Stitcher:
         """Have all tiles of a page looked at, by one version.
 
@@ -34,9 +43,9 @@ class SymbolsModel(ServedModel):
             version: of the model.
 
         Raises:
-            ModelUnavailableError, ModelError, OverloadedError: as the model server's client says.
+            CanaryFailedError, ModelUnavailableError, ModelError, OverloadedError: as `ServedModel.infer`.
         """
-        stitcher = tiles.Stitcher(image.shape, placed, self._least_scores)
+        stitcher = tiles.Stitcher(image.shape, placed, least_scores(version.card))
         waiting = enumerate(placed)
 
         async def send() -> None:
@@ -47,7 +56,8 @@ class SymbolsModel(ServedModel):
 
         try:
             async with asyncio.TaskGroup() as senders:
-                for _ in range(self._tiles_in_flight):
+                # Nobody waits for a shadow: it is to take the model server as little from others as may be.
+                for _ in range(1 if version.role is Role.SHADOW else self._tiles_in_flight):
                     senders.create_task(send())
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None
@@ -57,10 +67,12 @@ class SymbolsModel(ServedModel):
 class ContextModel(ServedModel):
     """The `context` model on a model server."""
 
-    def __init__(self, server: Inference, model_repository: Path) -> None:
-        super().__init__(server, model_repository, CONTEXT)
+    def __init__(
+        self, server: Inference, model_repository: Path, *, releases: Releases | None = None
+    ) -> None:
+        super().__init__(server, model_repository, CONTEXT, releases=releases)
 
-    async def reread(self, windows: NDArray[np.float32], version: str) -> NDArray[np.float32]:
+    async def reread(self, windows: NDArray[np.float32], version: ServedVersion) -> NDArray[np.float32]:
         """Have the candidates of a page's staves reread, by one version.
 
         Args:
@@ -71,7 +83,7 @@ class ContextModel(ServedModel):
             float32 [N, SEQUENCE, READING_FIELDS].
 
         Raises:
-            ModelUnavailableError, ModelError, OverloadedError: as the model server's client says.
+            CanaryFailedError, ModelUnavailableError, ModelError, OverloadedError: as `ServedModel.infer`.
         """
         readings = [np.zeros((0, SEQUENCE, READING_FIELDS), np.float32)]
         for start in range(0, len(windows), CONTEXT.max_batch):

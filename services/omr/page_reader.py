@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
+from services.omr.agreement import symbols_f1
 from services.omr.assembly.recognition import RecognisedPage
-from services.omr.context import reread, windows_of
+from services.omr.context import Window, reread, windows_of
 from services.omr.look import PageLook, look_at
 from services.omr.models import ContextModel, SymbolsModel
-from services.omr.steps import made_ready, recognised
+from services.omr.page import PreparedPage, Symbol
+from services.omr.steps import found_symbols, made_ready, recognised
+from services.omr.tiles import Tile
 from services.omr.uploads import PagePlace, read_page
+from services.runtime.models import CanaryFailedError, ServedVersion
+from services.runtime.shadows import Copy, Shadows
 from services.runtime.work import in_thread, timed
 
 R = TypeVar("R")
@@ -21,10 +30,24 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class Versions:
-    """Which versions of the models read pages; `context` is None where that model is not released."""
+    """Which versions of the models read pages; `context` is None where that model was not shipped."""
 
     symbols: str
     context: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The versions that are to read a piece, and the id of its request, which chose them."""
+
+    symbols: ServedVersion
+    context: ServedVersion | None
+    request_id: str
+
+    @property
+    def versions(self) -> Versions:
+        """Their numbers."""
+        return Versions(self.symbols.number, self.context.number if self.context else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,26 +74,34 @@ class PageReader:
         self.symbols = symbols
         self.context = context
         self._threads = threads
+        self._shadows = Shadows()
 
-    async def versions(self, begun: Versions | None = None) -> Versions:
+    async def choose(self, request_id: str, *, begun: Versions | None = None, asked: str = "") -> Chosen:
         """Choose the versions for all pages of a piece.
 
         Args:
-            begun: those that have read some of its pages already.
-
-        Returns:
-            `begun` while the model server has all of it ready, else the newest that are.
+            request_id: as `ServedModel.choose` has it.
+            begun: those that have read some of its pages already, and go on while they serve.
+            asked: the version of the symbols model that the caller insists on.
 
         Raises:
-            ModelUnavailableError: there is no model server, or it lacks a model.
+            ModelUnavailableError, NotFoundError: as `ServedModel.choose`.
         """
-        symbols = await self.symbols.versions()
-        context = await self.context.versions() if self.context else (None,)
-        if begun is not None and begun.symbols in symbols and begun.context in context:
-            return begun
-        return Versions(symbols[-1], context[-1])
+        begun = begun or Versions("", None)
+        symbols = await self.symbols.choose(request_id, begun=begun.symbols, asked=asked)
+        context = None
+        if self.context is not None:
+            context = await self.context.choose(request_id, begun=begun.context or "")
+        return Chosen(symbols, context, request_id)
 
-    async def read(self, place: PagePlace, versions: Versions) -> ReadPage:
+    def instead_of(self, chosen: Chosen, failure: CanaryFailedError) -> Chosen:
+        """Choose what reads a piece in place of versions of which one, on trial, has failed to."""
+        if failure.model == self.symbols.name:
+            return replace(chosen, symbols=self.symbols.instead_of(chosen.symbols, failure))
+        assert self.context is not None and chosen.context is not None  # noqa: S101 - it has failed
+        return replace(chosen, context=self.context.instead_of(chosen.context, failure))
+
+    async def read(self, place: PagePlace, chosen: Chosen) -> ReadPage:
         """Read one page.
 
         Raises:
@@ -84,16 +115,56 @@ class PageReader:
             look = await self._in_thread(partial(look_at, picture.image, page))
         del picture
         with timed(timings_s, "model"):
-            stitcher = await self.symbols.look(page.image, placed, versions.symbols)
+            stitcher = await self.symbols.look(page.image, placed, chosen.symbols)
         with timed(timings_s, "staves"):
             seen = await self._in_thread(partial(recognised, page, stitcher))
-        if self.context is not None and versions.context is not None:
+        await self._shadow_symbols(page, placed, seen.symbols, chosen.request_id)
+        if self.context is not None and chosen.context is not None:
             with timed(timings_s, "context"):
                 windows, tensors = await self._in_thread(partial(windows_of, seen))
-                readings = await self.context.reread(tensors, versions.context)
+                readings = await self.context.reread(tensors, chosen.context)
                 symbols = await self._in_thread(partial(reread, seen.symbols, windows, readings))
+            await self._shadow_context(seen.symbols, windows, tensors, symbols, chosen.request_id)
             seen = replace(seen, symbols=symbols)
-        return ReadPage(versions, seen, look, timings_s)
+        return ReadPage(chosen.versions, seen, look, timings_s)
+
+    async def close(self) -> None:
+        """End what is done for versions in the shadow."""
+        await self._shadows.close()
+
+    async def _shadow_symbols(
+        self, page: PreparedPage, placed: tuple[Tile, ...], answered: tuple[Symbol, ...], request_id: str
+    ) -> None:
+        """Offer a page to the version of the symbols model in the shadow, if that is to have it."""
+        shadow = await self.symbols.shadowing(request_id)
+        if shadow is None:
+            return
+
+        async def compare() -> float:
+            stitcher = await self.symbols.look(page.image, placed, shadow)
+            return await asyncio.to_thread(lambda: symbols_f1(answered, found_symbols(page, stitcher)))
+
+        self._shadows.offer(Copy(self.symbols.name, shadow.number, page.image.nbytes, compare))
+
+    async def _shadow_context(
+        self,
+        seen: tuple[Symbol, ...],
+        windows: tuple[Window, ...],
+        tensors: NDArray[np.float32],
+        answered: tuple[Symbol, ...],
+        request_id: str,
+    ) -> None:
+        """Offer what was seen on a page to the version of the context model in the shadow, as above."""
+        shadow = await self.context.shadowing(request_id) if self.context else None
+        if self.context is None or shadow is None:
+            return
+        model = self.context
+
+        async def compare() -> float:
+            readings = await model.reread(tensors, shadow)
+            return await asyncio.to_thread(lambda: symbols_f1(answered, reread(seen, windows, readings)))
+
+        self._shadows.offer(Copy(model.name, shadow.number, tensors.nbytes, compare))
 
     async def _in_thread(self, work: Callable[[], R]) -> R:
         return await in_thread(self._threads, work)

@@ -21,11 +21,12 @@ from services.omr.document import write_document
 from services.omr.models import ContextModel, SymbolsModel
 from services.omr.options import Options, PageFormat
 from services.omr.overlay import overlay_png
-from services.omr.page_reader import PageReader, ReadPage, Versions
+from services.omr.page_reader import Chosen, PageReader, ReadPage
 from services.omr.palette import ColourBy
 from services.omr.restore import restore
 from services.omr.uploads import PageLimits, PagePlace, find_pages, read_colours, read_page
 from services.runtime import outcomes
+from services.runtime.models import CanaryFailedError
 from services.runtime.outcomes import Outcome
 from services.runtime.processes import Processes
 from services.runtime.work import Progress, in_thread, timed, unheard
@@ -101,7 +102,15 @@ class Reader:
                 remedy="Try again in a few seconds.",
             )
 
-    async def read(self, sources: Sequence[BinaryIO], options: Options, *, title: str = "") -> Reading:
+    async def read(
+        self,
+        sources: Sequence[BinaryIO],
+        options: Options,
+        *,
+        request_id: str,
+        version: str = "",
+        title: str = "",
+    ) -> Reading:
         """Read the pages of one piece, and write down what is on them.
 
         Cancelling the call ends all of its work.
@@ -109,6 +118,8 @@ class Reader:
         Args:
             sources: the files' bytes, in page order; they must stay open until this returns.
             options: what is asked for.
+            request_id: chooses the versions of the models.
+            version: of the symbols model that the caller insists on.
             title: what the score is called where the pages do not tell.
 
         Raises:
@@ -116,9 +127,9 @@ class Reader:
         """
         async with self._admitted() as folder:
             # Asked first: without a model there is no use in looking at files.
-            versions = await self.page_reader.versions()
+            chosen = await self.page_reader.choose(request_id, asked=version)
             upload = await self.open(await self._in_thread(partial(_laid, sources, folder)))
-            return await self.write(upload, await self.read_pages(upload, versions), options, title=title)
+            return await self.write(upload, await self.read_pages(upload, chosen), options, title=title)
 
     async def open(self, files: Sequence[Path]) -> Upload:
         """Find the pages of files.
@@ -134,7 +145,7 @@ class Reader:
     async def read_pages(
         self,
         upload: Upload,
-        versions: Versions,
+        chosen: Chosen,
         *,
         known: Mapping[int, ReadPage] = MappingProxyType({}),
         keep: Callable[[int, ReadPage], Awaitable[None]] | None = None,
@@ -144,7 +155,7 @@ class Reader:
 
         Args:
             upload: the pages.
-            versions: of the models that are to read them.
+            chosen: the versions that are to read them; where one on trial fails, all are read without it.
             known: pages that those have read already, by their index.
             keep: is given every other page once it was read.
             progress: is told how many were read.
@@ -152,6 +163,20 @@ class Reader:
         Raises:
             CopyistError: of the kind that says who can do something about it.
         """
+        try:
+            return await self._read_pages(upload, chosen, known, keep, progress)
+        except CanaryFailedError as failure:
+            chosen = self.page_reader.instead_of(chosen, failure)
+            return await self.read_pages(upload, chosen, keep=keep, progress=progress)
+
+    async def _read_pages(
+        self,
+        upload: Upload,
+        chosen: Chosen,
+        known: Mapping[int, ReadPage],
+        keep: Callable[[int, ReadPage], Awaitable[None]] | None,
+        progress: Progress,
+    ) -> tuple[ReadPage, ...]:
         pages = dict(known)
         count = len(upload.places)
 
@@ -159,7 +184,7 @@ class Reader:
             progress(len(pages) / count, f"page {min(len(pages) + 1, count)} of {count}")
 
         async def read(index: int) -> None:
-            page = await self.page_reader.read(upload.places[index], versions)
+            page = await self.page_reader.read(upload.places[index], chosen)
             if keep is not None:
                 await keep(index, page)
             pages[index] = page
@@ -225,8 +250,9 @@ class Reader:
             upload = await self.open(await self._in_thread(partial(_laid, sources, folder)))
             return tuple(await self._each(upload.places, self._restored))
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Give the threads back."""
+        await self.page_reader.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     @asynccontextmanager

@@ -38,7 +38,7 @@ def find_symbols(
 ) -> tuple[tuple[Symbol, ...], NDArray[np.uint8]]:
     """Find a page's symbols, surest first, and its middle lines, uint8 [height / 4, width / 4]."""
     stitcher = _looked_at(page, tiles.place(page.image), model, least_scores)
-    return _symbols(page, stitcher), stitcher.middle_lines
+    return found_symbols(page, stitcher), stitcher.middle_lines
 
 
 def made_ready(picture: PagePicture) -> tuple[PreparedPage, tuple[tiles.Tile, ...]]:
@@ -49,12 +49,13 @@ def made_ready(picture: PagePicture) -> tuple[PreparedPage, tuple[tiles.Tile, ..
 
 def recognised(page: PreparedPage, stitcher: tiles.Stitcher) -> RecognisedPage:
     """Make symbols and systems of what the model has found; the page's picture is let go."""
-    symbols = _symbols(page, stitcher)
+    symbols = found_symbols(page, stitcher)
     systems = find_systems(page, stitcher.middle_lines, symbols)
     return RecognisedPage(replace(page, image=_NO_IMAGE), systems, symbols)
 
 
-def _symbols(page: PreparedPage, stitcher: tiles.Stitcher) -> tuple[Symbol, ...]:
+def found_symbols(page: PreparedPage, stitcher: tiles.Stitcher) -> tuple[Symbol, ...]:
+    """Make symbols, surest first, of what the model has found."""
     return with_octave_lines(page.image, resolve(stitcher.candidates()))
 
 

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import grpc
 
 from services.errors import CopyistError, TryAgainError
-from services.runtime import logs, metrics, problems, tracing
+from services.runtime import afterwards, logs, metrics, problems, tracing
 from services.runtime.request_ids import request_id_from
 
 log = logging.getLogger("copyist.requests")
@@ -33,6 +33,7 @@ class Call:
         started_at = time.perf_counter()
         with (
             logs.bind(request_id=self.request_id),
+            afterwards.collected() as later,
             self._traced() as span,
             metrics.observe(self._service, "grpc", self._method) as measured,
         ):
@@ -53,6 +54,10 @@ class Call:
                 await self._abort(problems.unexpected(self.request_id))
             finally:
                 self._tell(measured.status, time.perf_counter() - started_at, span)
+                for begin in later:
+                    # The answer leaves after this.
+                    answered = measured.status == grpc.StatusCode.OK.name
+                    self._context.add_done_callback(lambda _, begin=begin, ok=answered: begin(ok))
 
     def _traced(self) -> AbstractContextManager[tracing.Traced]:
         carrier = dict(self._context.invocation_metadata() or ())

@@ -18,7 +18,7 @@ from starlette.routing import Match, Mount, Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.errors import CopyistError, UploadTooSlowError
-from services.runtime import docs, logs, metrics, problems, tracing
+from services.runtime import afterwards, docs, logs, metrics, problems, tracing
 from services.runtime.door.gate import Gate
 from services.runtime.door.headers import security_headers, with_cors
 from services.runtime.door.principal import NOBODY, Principal
@@ -77,6 +77,7 @@ class Edge:
         started_at = time.perf_counter()
         with (
             logs.bind(request_id=request_id),
+            afterwards.collected() as later,
             _traced(scope, route, request_id) as span,
             metrics.observe(self.service, "http", route) as request,
         ):
@@ -85,6 +86,8 @@ class Edge:
             finally:
                 request.status = str(answer.status)
                 _tell(scope, route, answer.status, time.perf_counter() - started_at, span)
+        for begin in later:
+            begin(answer.status < 400)
 
     async def _answer(self, scope: Scope, receive: Receive, answer: _Answer, route: str) -> None:
         request_id = answer.request_id

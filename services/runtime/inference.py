@@ -48,7 +48,11 @@ class Recogniser(Protocol):
     max_files: int
 
     async def versions(self) -> tuple[str, ...]:
-        """List the versions that are ready; raises ModelUnavailableError where there is none."""
+        """List the versions that answer requests, the stable one first.
+
+        Raises:
+            ModelUnavailableError: there is none.
+        """
         ...
 
     async def recognise(
@@ -57,8 +61,20 @@ class Recogniser(Protocol):
         options: Mapping[str, str],
         outputs: tuple[str, ...],
         request_id: str,
+        version: str,
     ) -> Recognised:
-        """Recognise what one or more files hold together."""
+        """Recognise what one or more files hold together.
+
+        Args:
+            files: their bytes.
+            options: by name.
+            outputs: names of those that are wanted.
+            request_id: chooses the versions of the models.
+            version: of the recogniser's model that the caller insists on; empty for none.
+
+        Raises:
+            NotFoundError: that version does not serve.
+        """
         ...
 
 
@@ -108,11 +124,12 @@ class InferenceService(GRPCInferenceServiceServicer):  # type: ignore[misc]
         call = Call(self._recogniser.name, context, "ModelInfer", request.id)
         async with call.answering():
             self._check_name(request.model_name)
-            await self._check_version(request.model_version)
             files, options = self._inputs(request)
             wanted = self._wanted(request)
             _check_options(options)
-            recognised = await self._recogniser.recognise(files, options, wanted, call.request_id)
+            recognised = await self._recogniser.recognise(
+                files, options, wanted, call.request_id, request.model_version
+            )
             answer = pb.ModelInferResponse(
                 model_name=self._recogniser.name, model_version=recognised.version, id=request.id
             )
@@ -132,14 +149,6 @@ class InferenceService(GRPCInferenceServiceServicer):  # type: ignore[misc]
         if name != self._recogniser.name:
             raise problems.NotFoundError(
                 f"There is no model {name!r} here.", remedy=f"Call the model {self._recogniser.name!r}."
-            )
-
-    async def _check_version(self, version: str) -> None:
-        """A version may be named, but only the one that answers: which that is, the service decides."""
-        if version and version != (newest := (await self._recogniser.versions())[-1]):
-            raise problems.NotFoundError(
-                f"Version {version!r} of {self._recogniser.name} does not serve.",
-                remedy=f"Leave the version out, or ask for {newest!r}.",
             )
 
     def _inputs(self, request: Any) -> tuple[tuple[bytes, ...], dict[str, str]]:

@@ -96,6 +96,13 @@ def bind(**fields: Any) -> Iterator[None]:
         _bound.reset(token)
 
 
+def note(**fields: Any) -> None:
+    """Let every later line of the block of `bind` that this is in have these fields too."""
+    innermost = _bound.get()
+    if isinstance(innermost, dict):  # else it is in none
+        innermost.update(fields)
+
+
 def bound() -> dict[str, Any]:
     """Tell the fields that are bound here, to bind them again elsewhere."""
     return dict(_bound.get())

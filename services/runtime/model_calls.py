@@ -1,4 +1,4 @@
-"""What is counted of calls of the model server, as their caller sees them."""
+"""What is counted of calls of the model server that requests wait for, as their caller sees them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Final
 from prometheus_client import Counter, Histogram
 
 from services.errors import CopyistError
+from services.runtime.release.manifest import Role
 
 #: From a chunk on a GPU to a queue of a minute.
 _BUCKETS: Final = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
@@ -17,7 +18,7 @@ _BUCKETS: Final = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
 _CALLS = Counter(
     "copyist_model_calls_total",
     "Calls of the model server, by how they ended: ok, or the kind of problem.",
-    ["model", "outcome"],
+    ["model", "version", "outcome"],
 )
 _RETRIES = Counter(
     "copyist_model_call_retries_total",
@@ -27,14 +28,17 @@ _RETRIES = Counter(
 _SECONDS = Histogram(
     "copyist_model_call_seconds",
     "Seconds that a call of the model server took: turn, hop, the server's queue and the model.",
-    ["model"],
+    ["model", "version"],
     buckets=_BUCKETS,
 )
 
 
 @contextmanager
-def observe(model: str) -> Iterator[None]:
-    """Count and time one call."""
+def observe(model: str, version: str, role: Role) -> Iterator[None]:
+    """Count and time one call, unless it is a shadow's, which nobody waits for."""
+    if role is Role.SHADOW:
+        yield
+        return
     started = time.perf_counter()
     outcome = "cancelled"
     try:
@@ -47,8 +51,8 @@ def observe(model: str) -> Iterator[None]:
         outcome = CopyistError.slug
         raise
     finally:
-        _CALLS.labels(model, outcome).inc()
-        _SECONDS.labels(model).observe(time.perf_counter() - started)
+        _CALLS.labels(model, version, outcome).inc()
+        _SECONDS.labels(model, version).observe(time.perf_counter() - started)
 
 
 def count_retry(model: str, problem: str) -> None:

@@ -21,9 +21,16 @@ from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceStub
 
-from services.errors import CopyistError, ModelError, ModelUnavailableError, OverloadedError
+from services.errors import (
+    CopyistError,
+    ModelError,
+    ModelUnavailableError,
+    OverloadedError,
+    VersionMissingError,
+)
 from services.runtime import model_calls, tracing
 from services.runtime.contract import ModelContract, TensorSpec
+from services.runtime.release.manifest import Role
 
 T = TypeVar("T")
 
@@ -63,6 +70,8 @@ _CHANNEL_OPTIONS: Final = (
 _CHANNEL_PATIENCE_S: Final = 2.0
 #: How Triton words a rejection by its queue; the status alone (UNAVAILABLE) does not tell it.
 _QUEUE_REJECTIONS: Final = ("exceeds maximum queue size", "request timeout expired")
+#: How it words that a version is being loaded or unloaded, which has the same status.
+_NOT_READY: Final = "is not at ready state"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +107,11 @@ class TritonClient:
         self._open_channel()
 
     async def infer(
-        self, contract: ModelContract, version: str | None, inputs: Mapping[str, NDArray[Any]]
+        self,
+        contract: ModelContract,
+        version: str | None,
+        inputs: Mapping[str, NDArray[Any]],
+        role: Role = Role.STABLE,
     ) -> dict[str, NDArray[Any]]:
         """Run one batch through a model.
 
@@ -109,20 +122,23 @@ class TritonClient:
             contract: the model and its tensors.
             version: the version to ask; None leaves the choice to the server.
             inputs: each input of the contract, with the batch as its first axis.
+            role: of the version. A canary that the server lacks is not waited for, as another version can
+                answer; a shadow is asked once, and does not count among the calls that requests wait for.
 
         Returns:
             Each output of the contract, batch first; the arrays are read-only views of the answer.
 
         Raises:
-            ModelUnavailableError: the server cannot be reached, lacks the model, or is too slow.
+            ModelUnavailableError: the server cannot be reached, or is too slow.
+            VersionMissingError: it has not this version of the model.
             OverloadedError: its queue stayed full, or this client's own turn did not come in time.
             ModelError: the inputs break the contract, or the server or its answer does.
         """
         request = _infer_request(contract, version, inputs)
-        with model_calls.observe(contract.model):
+        with model_calls.observe(contract.model, version or "", role):
             try:
                 async with asyncio.timeout(self._timeout_s), self._turns:
-                    response = await self._retrying(contract.model, lambda: self._infer(request))
+                    response = await self._retrying(contract.model, role, lambda: self._infer(request))
             except TimeoutError:
                 raise OverloadedError(
                     f"The model {contract.model} gave no answer within {self._timeout_s:g} s.",
@@ -199,11 +215,14 @@ class TritonClient:
             self._open_channel()
             await channel.close()
 
-    async def _retrying(self, model: str, attempt: Callable[[], Awaitable[T]]) -> T:
+    async def _retrying(self, model: str, role: Role, attempt: Callable[[], Awaitable[T]]) -> T:
         for delay_s in RETRY_DELAYS_S:
             try:
                 return await attempt()
             except (ModelUnavailableError, OverloadedError) as error:
+                missing = isinstance(error, VersionMissingError)
+                if role is Role.SHADOW or (role is Role.CANARY and missing):
+                    raise
                 model_calls.count_retry(model, error.slug)
                 # Jitter, so that callers turned away together do not come back together.
                 await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
@@ -219,14 +238,14 @@ class TritonClient:
             )
         if any(words in details.lower() for words in _QUEUE_REJECTIONS):
             return OverloadedError("The model's queue is full.", remedy="Try again in a few seconds.")
+        if code is grpc.StatusCode.NOT_FOUND or _NOT_READY in details:
+            return VersionMissingError(
+                f"The model server does not have it loaded: {details}.", remedy="Try again in a few seconds."
+            )
         if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
             return ModelUnavailableError(
                 f"The model server at {self._url} is not available: {details}.",
                 remedy="Try again in a few seconds.",
-            )
-        if code is grpc.StatusCode.NOT_FOUND:
-            return ModelUnavailableError(
-                f"The model server does not have it loaded: {details}.", remedy="Try again in a few seconds."
             )
         return ModelError(f"The model server answered {code.name}: {details}.")
 

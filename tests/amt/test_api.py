@@ -38,7 +38,9 @@ class FakeTranscriber:
         if self.full:
             raise OverloadedError("full", remedy="wait")
 
-    async def transcribe(self, source: BinaryIO, options: Options, *, title: str) -> Transcription:
+    async def transcribe(
+        self, source: BinaryIO, options: Options, *, request_id: str, title: str
+    ) -> Transcription:
         self.asked.append((options, title))
         self.source = source
         try:

@@ -25,6 +25,7 @@ from services.local.stack import LocalStack
 from services.runtime.contract import ModelContract
 from services.runtime.jobs.job import JobState
 from services.runtime.jobs.kept import packed, unpacked
+from services.runtime.release.manifest import Role
 from services.runtime.settings import Settings
 from services.triton.environment import REPOSITORY_ROOT
 from tests.recordings import tones, with_soundfile
@@ -45,7 +46,11 @@ class Server:
         return self.ready
 
     async def infer(
-        self, contract: ModelContract, version: str | None, inputs: Mapping[str, NDArray[Any]]
+        self,
+        contract: ModelContract,
+        version: str | None,
+        inputs: Mapping[str, NDArray[Any]],
+        role: Role = Role.STABLE,
     ) -> dict[str, NDArray[Any]]:
         self.asked.append(version)
         posteriors = np.zeros((1, 4, CHUNK_FRAMES, PITCHES), np.uint8)
@@ -65,8 +70,9 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Server:
 
 
 @pytest.fixture
-async def jobs(server: Server) -> AsyncIterator[AudioJobs]:
-    made = AudioJobs(Settings(max_transcriptions=4, worker_jobs=1))
+async def jobs(server: Server, tmp_path: Path) -> AsyncIterator[AudioJobs]:
+    released = str(tmp_path / "release.json")
+    made = AudioJobs(Settings(max_transcriptions=4, worker_jobs=1, release_url=released))
     yield made
     await made.close()
 
@@ -87,7 +93,7 @@ async def test_a_job_gives_the_direct_answer_byte_for_byte(stack: LocalStack, tm
         assert answer.status_code == 200
         with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
             direct = {name: comparable(name, archive.read(name)) for name in archive.namelist()}
-    jobs = AudioJobs(Settings(triton_url=stack.triton_url))
+    jobs = AudioJobs(Settings(triton_url=stack.triton_url, release_url=str(tmp_path / "release.json")))
     context = MemoryContext([DEMO], tmp_path, {"formats": FORMATS}, title="demo")
     try:
         await run(jobs, context)
@@ -105,7 +111,7 @@ async def test_what_is_kept_of_a_recording_is_all_that_was_heard(
     jobs: AudioJobs, context: MemoryContext
 ) -> None:
     with context.inputs[0].open("rb") as source:
-        heard = await jobs.transcriber.hear(source)
+        heard = await jobs.transcriber.hear(source, await jobs.piano.choose("r"), request_id="r")
     restored = unpacked(packed(heard, HEARD_FORM), Heard, HEARD_FORM)
     assert len(heard.notes) > 3
     assert restored == heard
@@ -133,7 +139,8 @@ async def test_what_another_release_kept_is_heard_again_and_the_answer_names_who
     await hear.run(context)
     heard = unpacked(context.pieces[HEARD], Heard, HEARD_FORM)
     context.pieces[HEARD] = packed(heard, "amt-heard/0")
-    server.ready = ("1", "2")
+    server.ready = ("2",)
+    await jobs.piano.serving()
     await write.run(context)
     told = json.loads(context.files["piece.json"].content)
     assert told["model"]["version"] == "2"
@@ -168,5 +175,7 @@ async def test_bad_recordings_and_absent_models_are_told_as_ever(
         await jobs.stages[0].run(context)
     server.ready = ()
     with pytest.raises(ModelUnavailableError):
+        await jobs.piano.serving()
+    with pytest.raises(ModelUnavailableError):
         await jobs.stages[0].run(context)
-    assert not context.pieces
+    assert HEARD not in context.pieces

@@ -22,6 +22,7 @@ from services.errors import ModelUnavailableError, OverloadedError, UnreadableMe
 from services.music.export import Format
 from services.runtime.contract import ModelContract
 from services.runtime.processes import Processes
+from services.runtime.release.manifest import Role
 from tests.recordings import tones, with_soundfile
 
 
@@ -41,7 +42,11 @@ class Server:
         return self.ready
 
     async def infer(
-        self, contract: ModelContract, version: str | None, inputs: Mapping[str, NDArray[Any]]
+        self,
+        contract: ModelContract,
+        version: str | None,
+        inputs: Mapping[str, NDArray[Any]],
+        role: Role = Role.STABLE,
     ) -> dict[str, NDArray[Any]]:
         self.asked.append(version)
         self.now += 1
@@ -73,7 +78,7 @@ async def transcriber(server: Server, tmp_path: Path) -> AsyncIterator[Transcrib
         PianoModel(server, tmp_path, chunks_in_flight=3), processes, max_audio_s=600, max_transcriptions=2
     )
     yield made
-    made.close()
+    await made.close()
     processes.close()
 
 
@@ -84,7 +89,7 @@ def _wav(seconds: float) -> io.BytesIO:
 async def test_a_recording_becomes_a_transcription(transcriber: Transcriber, server: Server) -> None:
     chunks = 5
     seconds = (chunks * CORE_FRAMES - 10) * HOP_SAMPLES / 16_000
-    heard = await transcriber.transcribe(_wav(seconds), Options(formats=(Format.MIDI,)))
+    heard = await transcriber.transcribe(_wav(seconds), Options(formats=(Format.MIDI,)), request_id="r")
     assert heard.duration_s == pytest.approx(seconds, abs=0.01)
     assert len(heard.notes) == chunks
     spacing = np.diff([note.onset_s for note in heard.notes])
@@ -96,16 +101,18 @@ async def test_a_recording_becomes_a_transcription(transcriber: Transcriber, ser
 
 
 async def test_chunks_are_sent_at_once_but_not_too_many(transcriber: Transcriber, server: Server) -> None:
-    await transcriber.transcribe(_wav(120), Options())
+    await transcriber.transcribe(_wav(120), Options(), request_id="r")
     assert server.most == 3
 
 
 async def test_more_recordings_than_allowed_are_refused(transcriber: Transcriber, server: Server) -> None:
     server.gate.clear()
-    running = [asyncio.create_task(transcriber.transcribe(_wav(1), Options())) for _ in range(2)]
+    running = [
+        asyncio.create_task(transcriber.transcribe(_wav(1), Options(), request_id="r")) for _ in range(2)
+    ]
     await asyncio.sleep(0.05)
     with pytest.raises(OverloadedError, match="COPYIST_MAX_TRANSCRIPTIONS"):
-        await transcriber.transcribe(_wav(1), Options())
+        await transcriber.transcribe(_wav(1), Options(), request_id="r")
     server.gate.set()
     assert len(await asyncio.gather(*running)) == 2
     transcriber.check_room()
@@ -115,7 +122,7 @@ async def test_cancelling_ends_the_calls_and_frees_the_place(
     transcriber: Transcriber, server: Server
 ) -> None:
     server.gate.clear()
-    running = asyncio.create_task(transcriber.transcribe(_wav(60), Options()))
+    running = asyncio.create_task(transcriber.transcribe(_wav(60), Options(), request_id="r"))
     await asyncio.wait_for(server.busy.wait(), 10)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -126,7 +133,7 @@ async def test_cancelling_ends_the_calls_and_frees_the_place(
 
 async def test_cancelling_while_decoding_waits_for_the_thread(transcriber: Transcriber) -> None:
     source = _Slow(_wav(300).getvalue())
-    running = asyncio.create_task(transcriber.transcribe(source, Options()))
+    running = asyncio.create_task(transcriber.transcribe(source, Options(), request_id="r"))
     await asyncio.to_thread(source.reading.wait, 5)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -154,7 +161,7 @@ class _Slow(io.BytesIO):
 async def test_one_failed_chunk_ends_the_others_and_is_told(transcriber: Transcriber, server: Server) -> None:
     server.failure = ModelUnavailableError("gone", remedy="wait")
     with pytest.raises(ModelUnavailableError, match="gone"):
-        await transcriber.transcribe(_wav(120), Options())
+        await transcriber.transcribe(_wav(120), Options(), request_id="r")
     assert server.now == 0
     assert len(server.asked) < 10
 
@@ -163,13 +170,13 @@ async def test_without_a_model_nothing_is_decoded(transcriber: Transcriber, serv
     server.ready = ()
     source = _wav(1)
     with pytest.raises(ModelUnavailableError, match="no version"):
-        await transcriber.transcribe(source, Options())
+        await transcriber.transcribe(source, Options(), request_id="r")
     assert source.tell() == 0
 
 
 async def test_bad_files_are_told_as_such(transcriber: Transcriber, server: Server) -> None:
     with pytest.raises(UnreadableMediaError):
-        await transcriber.transcribe(io.BytesIO(b"no music"), Options())
+        await transcriber.transcribe(io.BytesIO(b"no music"), Options(), request_id="r")
     assert not server.asked
 
 
@@ -186,6 +193,6 @@ async def test_the_event_loop_stays_free(transcriber: Transcriber) -> None:
             longest = max(longest, loop.time() - before - 0.005)
 
     watching = asyncio.create_task(watch())
-    await transcriber.transcribe(_wav(500), Options(formats=(Format.MUSICXML,)))
+    await transcriber.transcribe(_wav(500), Options(formats=(Format.MUSICXML,)), request_id="r")
     watching.cancel()
     assert longest < 0.25

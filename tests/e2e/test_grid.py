@@ -11,7 +11,7 @@ import pytest
 
 from services.amt.contract import CORE_FRAMES, HOP_SAMPLES
 from services.amt.decode import decode
-from services.amt.notes import find_notes
+from services.amt.notes import DecodingThresholds, find_notes
 from services.amt.piano import PianoModel
 from services.local.stack import LocalStack
 from services.music.notes import Note
@@ -39,13 +39,14 @@ async def test_the_grid_does_not_matter(stack: LocalStack, shift_frames: int) ->
         samples = decode(file, max_audio_s=7200).samples
     client = TritonClient(stack.triton_url)
     piano = PianoModel(client, ROOT / "model_repository", chunks_in_flight=3)
-    version = (await piano.versions())[-1]
+    version = await piano.choose("r")
     on_grid = await piano.posteriors(samples, version)
     silence = np.zeros(shift_frames * HOP_SAMPLES, np.int16)
     shifted = await piano.posteriors(np.concatenate([silence, samples]), version)
     await client.close()
     shifted = shifted[:, shift_frames:]
-    first, second = find_notes(on_grid, piano.thresholds), find_notes(shifted, piano.thresholds)
+    thresholds = DecodingThresholds.from_card(version.card)
+    first, second = find_notes(on_grid, thresholds), find_notes(shifted, thresholds)
     _, _, onset_f1, _ = mir_eval.transcription.precision_recall_f1_overlap(
         _intervals(first), _hertz(first), _intervals(second), _hertz(second), offset_ratio=None
     )

@@ -43,7 +43,9 @@ class FakeReader:
         if self.full:
             raise OverloadedError("full", remedy="wait")
 
-    async def read(self, sources: Sequence[BinaryIO], options: Options, *, title: str) -> Reading:
+    async def read(
+        self, sources: Sequence[BinaryIO], options: Options, *, request_id: str, title: str
+    ) -> Reading:
         self.asked.append(([source.read() for source in sources], options, title))
         try:
             await asyncio.sleep(self.takes_s)

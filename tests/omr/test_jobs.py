@@ -26,6 +26,7 @@ from services.omr.page_reader import ReadPage
 from services.runtime.contract import ModelContract
 from services.runtime.jobs.job import JobState
 from services.runtime.jobs.kept import packed, unpacked
+from services.runtime.release.manifest import Role
 from services.runtime.settings import Settings
 from services.triton.environment import REPOSITORY_ROOT
 from tests.stage_context import KilledError, MemoryContext, comparable, run
@@ -46,7 +47,11 @@ class Server:
         return self.ready[model]
 
     async def infer(
-        self, contract: ModelContract, version: str | None, inputs: Mapping[str, NDArray[Any]]
+        self,
+        contract: ModelContract,
+        version: str | None,
+        inputs: Mapping[str, NDArray[Any]],
+        role: Role = Role.STABLE,
     ) -> dict[str, NDArray[Any]]:
         if contract is CONTEXT:
             return {"readings": np.zeros((len(inputs["candidates"]), SEQUENCE, READING_FIELDS), np.float32)}
@@ -68,8 +73,12 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Server:
 
 
 @pytest.fixture
-async def jobs(server: Server) -> AsyncIterator[PageJobs]:
-    made = PageJobs(Settings(worker_jobs=1, pages_in_flight=1, max_pages=PAGES))
+async def jobs(server: Server, tmp_path: Path) -> AsyncIterator[PageJobs]:
+    made = PageJobs(
+        Settings(
+            worker_jobs=1, pages_in_flight=1, max_pages=PAGES, release_url=str(tmp_path / "release.json")
+        )
+    )
     yield made
     await made.close()
 
@@ -113,7 +122,9 @@ async def test_a_job_that_was_killed_amid_gives_the_direct_answer_byte_for_byte(
     paths = [tmp_path / str(i) for i in range(len(pages))]
     for path, page in zip(paths, pages, strict=True):
         path.write_bytes(page)
-    jobs = PageJobs(Settings(triton_url=stack.triton_url, pages_in_flight=1))
+    jobs = PageJobs(
+        Settings(triton_url=stack.triton_url, pages_in_flight=1, release_url=str(tmp_path / "release.json"))
+    )
     first = MemoryContext(paths, tmp_path, asked, title="demo0", fails_after=2)
     second = replace(first, fails_after=None, told=[])
     try:
@@ -122,7 +133,7 @@ async def test_a_job_that_was_killed_amid_gives_the_direct_answer_byte_for_byte(
         assert len(first.pieces) == 2
         await run(jobs, second)
         places = await jobs.reader.open(paths)
-        whole = await jobs.reader.read_pages(places, await jobs.reader.page_reader.versions())
+        whole = await jobs.reader.read_pages(places, await jobs.reader.page_reader.choose("r"))
     finally:
         await jobs.close()
     made = {name: comparable(name, file.content) for name, file in second.files.items()}
@@ -181,6 +192,7 @@ async def test_a_job_stays_with_the_versions_it_was_begun_with(
 ) -> None:
     await begun(jobs, context)
     server.ready = {"symbols": ("1", "2"), "context": ("1", "2")}
+    await jobs.check_ready()
     await run(jobs, context)
     assert set(server.asked) == {"1"}
     assert versions(context) == ("1", "1")
@@ -202,6 +214,7 @@ async def test_once_they_are_gone_all_pages_are_read_by_the_newest(
 ) -> None:
     await begun(jobs, context)
     server.ready = ready
+    await jobs.check_ready()
     server.asked.clear()
     await run(jobs, context)
     assert server.asked == [told[0]] * PAGES
@@ -235,6 +248,8 @@ async def test_too_many_pages_and_absent_models_are_told_as_ever(
     with pytest.raises(TooLargeError, match="COPYIST_MAX_PAGES"):
         await jobs.stages[0].run(many)
     server.ready = {"symbols": (), "context": ()}
+    with pytest.raises(ModelUnavailableError):
+        await jobs.check_ready()
     with pytest.raises(ModelUnavailableError):
         await jobs.stages[0].run(context)
     assert not context.pieces

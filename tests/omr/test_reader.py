@@ -25,6 +25,7 @@ from services.omr.uploads import PageLimits
 from services.omr.vocabulary import HEADS
 from services.runtime.contract import ModelContract
 from services.runtime.processes import Processes
+from services.runtime.release.manifest import Role
 from services.triton.environment import REPOSITORY_ROOT
 
 DEMO_PAGE = REPOSITORY_ROOT / "services" / "client" / "samples" / "demo-page.png"
@@ -52,7 +53,11 @@ class Server:
         return self.ready
 
     async def infer(
-        self, contract: ModelContract, version: str | None, inputs: Mapping[str, NDArray[Any]]
+        self,
+        contract: ModelContract,
+        version: str | None,
+        inputs: Mapping[str, NDArray[Any]],
+        role: Role = Role.STABLE,
     ) -> dict[str, NDArray[Any]]:
         if contract is CONTEXT:
             return {"readings": np.zeros((len(inputs["candidates"]), SEQUENCE, READING_FIELDS), np.float32)}
@@ -101,7 +106,7 @@ def make_reader(
 async def reader(server: Server, processes: Processes, tmp_path: Path) -> AsyncIterator[Reader]:
     made = make_reader(server, processes, tmp_path)
     yield made
-    made.close()
+    await made.close()
 
 
 def staves(count: int = 3) -> io.BytesIO:
@@ -126,7 +131,7 @@ async def test_a_page_becomes_notes_and_files(reader: Reader, server: Server) ->
     server.model = onnxruntime.InferenceSession(str(MODEL), providers=["CPUExecutionProvider"])
     options = Options(formats=tuple(PageFormat), explain=True)
     with DEMO_PAGE.open("rb") as page:
-        reading = await reader.read([page], options, title="Röslein")
+        reading = await reader.read([page], options, title="Röslein", request_id="r")
     assert [len(system.staves) for system in reading.recognition.pages[0].systems] == [3, 3, 3]
     assert 180 <= len(reading.recognition.notes) <= 205
     assert reading.version == "10", "the newest by number"
@@ -152,8 +157,8 @@ async def test_what_context_takes_for_no_symbol_is_gone_unless_it_is_plainly_see
     server.model = onnxruntime.InferenceSession(str(MODEL), providers=["CPUExecutionProvider"])
     reader = make_reader(server, processes, tmp_path, ContextModel(server, tmp_path))
     with DEMO_PAGE.open("rb") as page:
-        reading = await reader.read([page], Options())
-    reader.close()
+        reading = await reader.read([page], Options(), request_id="r")
+    await reader.close()
     assert reading.context_version == "10"
     assert "context" in reading.timings_s
     assert sum(len(system.staves) for system in reading.recognition.pages[0].systems) == 9
@@ -165,7 +170,7 @@ async def test_what_context_takes_for_no_symbol_is_gone_unless_it_is_plainly_see
 async def test_pages_come_in_the_order_of_the_files(reader: Reader) -> None:
     sizes = [(300, 200), (310, 210), (320, 220)]
     files = [png(np.full(size, 255, np.uint8)) for size in sizes]
-    reading = await reader.read(files, Options())
+    reading = await reader.read(files, Options(), request_id="r")
     assert [page.size[::-1] for page in reading.recognition.pages] == sizes
     assert [place.file for place in reading.places] == [0, 1, 2]
 
@@ -174,7 +179,9 @@ async def test_pages_come_in_the_order_of_the_files(reader: Reader) -> None:
 async def test_pages_without_staves_are_told_and_no_error(
     reader: Reader, server: Server, files: list[NDArray[np.uint8]]
 ) -> None:
-    reading = await reader.read([png(file) for file in files], Options(formats=tuple(PageFormat)))
+    reading = await reader.read(
+        [png(file) for file in files], Options(formats=tuple(PageFormat)), request_id="r"
+    )
     assert answer.message(reading) == "No staves found."
     assert reading.recognition.score is None
     assert set(reading.files) == {PageFormat.JSON, PageFormat.OVERLAY}
@@ -186,16 +193,16 @@ async def test_tiles_are_sent_at_once_but_not_too_many(reader: Reader, server: S
     random = np.random.default_rng(0)
     scattered = np.where(random.random((2400, 1800)) < 0.002, 0, 255).astype(np.uint8)
     with DEMO_PAGE.open("rb") as page:
-        await reader.read([page, png(scattered)], Options())
+        await reader.read([page, png(scattered)], Options(), request_id="r")
     assert 1 < server.most <= 6, "three of each of two pages"
 
 
 async def test_more_requests_than_allowed_are_refused(reader: Reader, server: Server) -> None:
     server.gate.clear()
-    running = [asyncio.create_task(reader.read([staves()], Options())) for _ in range(2)]
+    running = [asyncio.create_task(reader.read([staves()], Options(), request_id="r")) for _ in range(2)]
     await asyncio.wait_for(server.busy.wait(), 60)
     with pytest.raises(OverloadedError, match="COPYIST_MAX_RECOGNITIONS"):
-        await reader.read([staves()], Options())
+        await reader.read([staves()], Options(), request_id="r")
     server.gate.set()
     assert len(await asyncio.gather(*running)) == 2
     reader.check_room()
@@ -203,14 +210,14 @@ async def test_more_requests_than_allowed_are_refused(reader: Reader, server: Se
 
 async def test_cancelling_ends_the_calls_and_frees_the_place(reader: Reader, server: Server) -> None:
     server.gate.clear()
-    running = asyncio.create_task(reader.read([staves(), staves(), staves()], Options()))
+    running = asyncio.create_task(reader.read([staves(), staves(), staves()], Options(), request_id="r"))
     await asyncio.wait_for(server.busy.wait(), 60)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
     assert server.now == 0
     server.gate.set()
-    assert (await reader.read([staves()], Options())).recognition.pages
+    assert (await reader.read([staves()], Options(), request_id="r")).recognition.pages
 
 
 @pytest.mark.parametrize(
@@ -226,7 +233,7 @@ async def test_what_cannot_be_read_is_told_before_the_model_is_asked(
     reader: Reader, server: Server, files: list[bytes], kind: type[Exception], words: str
 ) -> None:
     with pytest.raises(kind, match=words):
-        await reader.read([io.BytesIO(file) for file in files], Options())
+        await reader.read([io.BytesIO(file) for file in files], Options(), request_id="r")
     assert not server.asked
     reader.check_room()
 
@@ -234,13 +241,13 @@ async def test_what_cannot_be_read_is_told_before_the_model_is_asked(
 async def test_without_a_model_nothing_is_read(reader: Reader, server: Server) -> None:
     server.ready = ()
     with pytest.raises(ModelUnavailableError, match="no version of the model symbols"):
-        await reader.read([staves()], Options())
+        await reader.read([staves()], Options(), request_id="r")
 
 
 async def test_a_failing_model_fails_the_request(reader: Reader, server: Server) -> None:
     server.failure = ModelUnavailableError("gone")
     with pytest.raises(ModelUnavailableError, match="gone"):
-        await reader.read([staves()], Options())
+        await reader.read([staves()], Options(), request_id="r")
     assert server.now == 0
     reader.check_room()
 

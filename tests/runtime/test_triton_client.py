@@ -16,9 +16,16 @@ from tritonclient.grpc.service_pb2_grpc import (
     add_GRPCInferenceServiceServicer_to_server,
 )
 
-from services.errors import CopyistError, ModelError, ModelUnavailableError, OverloadedError
+from services.errors import (
+    CopyistError,
+    ModelError,
+    ModelUnavailableError,
+    OverloadedError,
+    VersionMissingError,
+)
 from services.runtime import triton
 from services.runtime.contract import ModelContract, TensorSpec
+from services.runtime.release.manifest import Role
 from services.runtime.triton import TritonClient
 
 #: The answer is the question plus one.
@@ -151,7 +158,8 @@ async def test_an_answer_against_the_contract_is_an_error(
         (UNAVAILABLE, "[request id: <id_unknown>] Exceeds maximum queue size", OverloadedError, 4),
         (UNAVAILABLE, "Request timeout expired", OverloadedError, 4),
         (UNAVAILABLE, "Socket closed", ModelUnavailableError, 4),
-        (grpc.StatusCode.NOT_FOUND, "Request for unknown model: 'plus-one'", ModelUnavailableError, 4),
+        (grpc.StatusCode.NOT_FOUND, "Request for unknown model: 'plus-one'", VersionMissingError, 4),
+        (UNAVAILABLE, "'plus-one' version 2 is not at ready state", VersionMissingError, 4),
         (INVALID, "unexpected shape for input 'x'", ModelError, 1),
         (grpc.StatusCode.INTERNAL, "onnxruntime: out of memory", ModelError, 1),
     ],
@@ -268,7 +276,7 @@ async def settled(condition: Callable[[], bool | Awaitable[bool]]) -> None:
 
 def calls(outcome: str) -> float:
     """How many calls have ended so."""
-    labels = {"model": PLUS_ONE.model, "outcome": outcome}
+    labels = {"model": PLUS_ONE.model, "version": "", "outcome": outcome}
     return REGISTRY.get_sample_value("copyist_model_calls_total", labels) or 0
 
 
@@ -291,3 +299,39 @@ async def test_calls_are_counted_by_how_they_end(served: tuple[Server, TritonCli
         await client.infer(PLUS_ONE, None, {"x": X})
     after = calls("ok"), calls("model-unavailable"), calls("model-error"), retries("model-unavailable")
     assert [now - then for now, then in zip(after, before, strict=True)] == [1, 1, 1, 4]
+
+
+@pytest.mark.parametrize(
+    ("role", "failure", "attempts"),
+    [
+        (Role.STABLE, (grpc.StatusCode.NOT_FOUND, "version 2 is not found"), 4),
+        (Role.CANARY, (grpc.StatusCode.NOT_FOUND, "version 2 is not found"), 1),
+        (Role.CANARY, (UNAVAILABLE, "Socket closed"), 4),
+        (Role.CANARY, (UNAVAILABLE, "Exceeds maximum queue size"), 4),
+        (Role.SHADOW, (UNAVAILABLE, "Socket closed"), 1),
+        (Role.SHADOW, (UNAVAILABLE, "Exceeds maximum queue size"), 1),
+    ],
+)
+async def test_a_version_is_waited_for_as_its_role_is_worth(
+    served: tuple[Server, TritonClient], role: Role, failure: tuple[grpc.StatusCode, str], attempts: int
+) -> None:
+    server, client = served
+    server.failures = [failure] * 10
+    with pytest.raises(CopyistError):
+        await client.infer(PLUS_ONE, "2", {"x": X}, role)
+    assert len(server.requests) == attempts
+
+
+async def test_calls_of_versions_in_the_shadow_are_not_counted_among_those_of_requests(
+    served: tuple[Server, TritonClient],
+) -> None:
+    _, client = served
+    labels = {"model": PLUS_ONE.model, "outcome": "ok"}
+
+    def counted(version: str) -> float:
+        return REGISTRY.get_sample_value("copyist_model_calls_total", {**labels, "version": version}) or 0
+
+    before = counted("3"), counted("4")
+    await client.infer(PLUS_ONE, "3", {"x": X}, Role.CANARY)
+    await client.infer(PLUS_ONE, "4", {"x": X}, Role.SHADOW)
+    assert (counted("3"), counted("4")) == (before[0] + 1, before[1])

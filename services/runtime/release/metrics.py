@@ -16,3 +16,10 @@ READABLE: Final = Gauge(
     "Whether the release manifest can be read where it is kept; if not, this process goes by the last one.",
     multiprocess_mode="livemin",
 )
+SHARE: Final = Gauge(
+    "copyist_release_share",
+    "Share of the requests that a version answers (stable, canary) or gets a copy of (shadow), as this "
+    "process chooses now: what is not ready has none.",
+    ["model", "version", "role"],
+    multiprocess_mode="livemostrecent",
+)

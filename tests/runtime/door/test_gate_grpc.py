@@ -45,7 +45,12 @@ class Who:
         return ("1",)
 
     async def recognise(
-        self, files: Sequence[bytes], options: Mapping[str, str], outputs: tuple[str, ...], request_id: str
+        self,
+        files: Sequence[bytes],
+        options: Mapping[str, str],
+        outputs: tuple[str, ...],
+        request_id: str,
+        version: str,
     ) -> Recognised:
         self.asked += 1
         if files[0] == b"hold":
