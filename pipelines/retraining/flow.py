@@ -93,7 +93,7 @@ def _begun(run: Run, retrain: Callable[[str], None]) -> WorkflowHandle[None]:
     """
     known = DBOS.list_workflows(workflow_id_prefix=f"{run.id}/")
     for status in known:
-        if status.status == "PENDING":
+        if status.status in ("PENDING", "ENQUEUED"):  # the latter while DBOS takes it up
             return DBOS.retrieve_workflow(status.workflow_id)
     with SetWorkflowID(f"{run.id}/{len(known) + 1}"):
         return DBOS.start_workflow(retrain, run.id)

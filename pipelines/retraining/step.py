@@ -128,7 +128,7 @@ def do(step: Step, run: Run, work: StepFunction) -> None:
 
 
 def assist(step: Step, run: Run, work: StepFunction) -> None:
-    """Work beside the process that does a step, as torch's launcher starts several: records are that one's."""
+    """Work beside the process that does a step and keeps its records, as torch's launcher starts several."""
     before = run.step(step.name)
     if before is not None and before.state is StepState.DONE:
         return

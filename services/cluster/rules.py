@@ -31,6 +31,11 @@ JOBS: Final = (
     Rule("", "pods/log", frozenset({"get"})),
 )
 
+#: The same for Kubeflow's TrainJobs, besides.
+TRAIN_JOBS: Final = (
+    Rule("trainer.kubeflow.org", "trainjobs", frozenset({"create", "get", "list", "watch", "delete"})),
+)
+
 #: `services.cluster.cron_jobs`, for who starts a Job from a CronJob's template and looks at the Jobs that it
 #: started.
 CRON_JOB_STARTER: Final = (

@@ -89,6 +89,8 @@ class Kubelet:
             if status == 0:
                 done = {"type": "Complete", "status": "True", "lastTransitionTime": _now()}
                 return self._status("jobs", name, active=0, succeeded=1, conditions=[done])
+            if name not in self.api.names("jobs"):
+                return None
             failed += 1
             if failed > job["spec"].get("backoffLimit", 6) or self._stopped.is_set():
                 return self._status("jobs", name, active=0, failed=failed, conditions=[_failed()])
@@ -127,9 +129,10 @@ class Kubelet:
         )
         self._running[pod] = process
         self._status("pods", pod, phase="Running")
-        for line in process.stdout or ():
-            self.api.write(pod, line)
-        status = process.wait()
+        with process:
+            for line in process.stdout or ():
+                self.api.write(pod, line)
+        status = process.returncode
         del self._running[pod]
         if pod in self._evicted:
             told: dict[str, Any] = {"reason": "Evicted", "message": "The node was low on resource: memory."}

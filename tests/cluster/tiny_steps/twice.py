@@ -1,0 +1,6 @@
+"""The step `twice`."""
+
+from tests.cluster.tiny_steps import main
+
+if __name__ == "__main__":
+    main("twice")
