@@ -121,7 +121,16 @@ CASES: Final[Mapping[str, Values]] = {
         _STORES,
         {
             "modelSync": {"enabled": True, "url": "s3://models/released"},
-            "release": {"manifest": {"models": {}}},
+        },
+    ),
+    "operators": merged(
+        _STORES,
+        _MONITORED,
+        {
+            "modelSync": {"enabled": True, "url": "s3://models/released"},
+            "retraining": {"enabled": True},
+            "releaseWatch": {"enabled": True},
+            "trigger": {"enabled": True, "existingSecret": {"name": "trigger"}},
         },
     ),
     "retraining": merged(

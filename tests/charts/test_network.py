@@ -30,6 +30,9 @@ PORTS: Final = (
     3003,
     3004,
     3005,
+    3006,
+    3007,
+    3008,
     4317,
     5432,
     6443,
@@ -60,6 +63,17 @@ STORES: Final = {
     *((pod, place, 5432) for pod in (*SERVING, "migrate") for place in ("internet", "private")),
     *((pod, place, 443) for pod in SERVING for place in ("internet", "private")),
     *((pod, "pod-identity", 80) for pod in SERVING),
+}
+
+#: Those who follow the release manifest ask Kubernetes for it, and read what was published.
+FOLLOWED: Final = {
+    *(
+        (pod, place, port)
+        for pod in (*SERVING, "triton")
+        for place in ("internet", "private")
+        for port in (443, 6443)
+    ),
+    ("triton", "pod-identity", 80),
 }
 
 
@@ -98,8 +112,23 @@ EXPECTED: Final = {
     | CALLERS
     | STORES
     | names(*SERVING, "migrate", "triton")
-    | {("triton", place, port) for place in ("internet", "private") for port in (443, 6443)}
-    | {("triton", "pod-identity", 80)},
+    | FOLLOWED
+    | {("prometheus", "triton", 3006)},
+    "operators": INNER
+    | CALLERS
+    | STORES
+    | FOLLOWED
+    | names(*SERVING, "migrate", "triton", "retrain", "release-watch", "trigger")
+    | {("prometheus", "triton", 3006), ("prometheus", "trigger", 3007), ("prometheus", "release-watch", 3008)}
+    | {("release-watch", "prometheus", 9090)}
+    | {
+        (pod, place, port)
+        for pod in ("retrain", "release-watch", "trigger")
+        for place in ("internet", "private")
+        for port in (443, 6443)
+    }
+    | {(pod, place, 5432) for pod in ("retrain", "trigger") for place in ("internet", "private")}
+    | {("retrain", "pod-identity", 80)},
 }
 
 

@@ -116,7 +116,9 @@ def test_what_serves_is_asked_how_it_is(name: str) -> None:
         for container in containers(kind["spec"]["template"], starting=False):
             ports = {port["name"] for port in container["ports"]}
             for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
-                assert container[probe]["httpGet"]["port"] in ports, kind["metadata"]["name"]
+                # What Triton says of all versions together must not decide where new ones come and go.
+                if "exec" not in container[probe] or container["name"] != "triton":
+                    assert container[probe]["httpGet"]["port"] in ports, kind["metadata"]["name"]
 
 
 def waits(template: Object) -> tuple[int, int]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from services.cluster.rules import CONFIG_MAP_READER, CONFIG_MAP_WRITER, JOBS, Rule
+from services.cluster.rules import CONFIG_MAP_READER, CONFIG_MAP_WRITER, CRON_JOB_STARTER, JOBS, Rule
 from tests.charts.rendering import CASES, Object, case, find, of_kind, pod_templates
 
 
@@ -54,10 +54,26 @@ def test_rights_are_named_one_by_one_and_bound_within_the_namespace(name: str) -
 
 
 def test_rights_are_what_the_code_calls_and_no_more() -> None:
-    roles = {role["metadata"]["name"]: rights(role) for role in of_kind(case("retraining"), "Role")}
+    roles = {role["metadata"]["name"]: rights(role) for role in of_kind(case("operators"), "Role")}
     assert roles == {
-        "copyist-triton": called(CONFIG_MAP_READER),
-        "copyist-retrain": called((*JOBS, *CONFIG_MAP_WRITER)),
+        "copyist-release-reader": called(CONFIG_MAP_READER),
+        "copyist-release-writer": called(CONFIG_MAP_WRITER),
+        "copyist-retrain": called(JOBS),
+        "copyist-trigger": called(CRON_JOB_STARTER),
+    }
+
+
+def test_who_serves_models_follows_the_manifest_and_who_releases_them_writes_it() -> None:
+    bound = {
+        binding["roleRef"]["name"]: {subject["name"] for subject in binding["subjects"]}
+        for binding in of_kind(case("operators"), "RoleBinding")
+    }
+    serving = {f"copyist-{name}" for name in ("amt", "omr", "amt-worker", "omr-worker", "triton")}
+    assert bound == {
+        "copyist-release-reader": serving,
+        "copyist-release-writer": {"copyist-release-watch", "copyist-retrain"},
+        "copyist-retrain": {"copyist-retrain"},
+        "copyist-trigger": {"copyist-trigger"},
     }
 
 

@@ -39,8 +39,6 @@ from tests.charts.rendering import (
     render,
 )
 
-#: Commands that the chart starts only where values ask for what their release brings.
-TO_COME: Final = {"sync", "retrain"}
 DATA: Final = "/srv"  # a folder that every Linux has, to mount the data volume at
 USER: Final = 10001
 _LAST: Final = ("--clear-groups", "--no-new-privs", "--bounding-set=-all", "--")
@@ -63,13 +61,14 @@ def test_every_command_is_one_that_there_is() -> None:
     for name in CASES:
         for where, template in pod_templates(case(name)):
             for container in containers(template):
-                program, *rest = container["command"]
-                if program == "copyist" and rest[0] not in TO_COME:
-                    command = copyist.get_command(context, rest[0])
+                program, *words = container["command"]
+                command: click.Command | None = copyist if program == "copyist" else None
+                while isinstance(command, click.Group):
+                    command = command.get_command(context, words.pop(0))
                     assert command is not None, where
-                    command.make_context(
-                        rest[0], [str(REPOSITORY_ROOT) if "/" in a else a for a in rest[1:2]]
-                    )
+                if command is not None:
+                    here = [str(REPOSITORY_ROOT) if word.startswith("/") else word for word in words]
+                    command.make_context(where, here)
     assert OPERATING.keys() & {"migrate", "worker"} == {"migrate", "worker"}
 
 

@@ -9,7 +9,18 @@ import pytest
 import yaml
 
 from tests.charts.kinds import problems
-from tests.charts.rendering import CASES, CHART, Object, case, find, merged, of_kind, pod_templates, render
+from tests.charts.rendering import (
+    CASES,
+    CHART,
+    Object,
+    case,
+    containers,
+    find,
+    merged,
+    of_kind,
+    pod_templates,
+    render,
+)
 
 NAMES = list(CASES)
 
@@ -27,7 +38,7 @@ def ports(template: Object) -> dict[str, int]:
     """A pod's open ports by their names."""
     return {
         port["name"]: port["containerPort"]
-        for container in template["spec"]["containers"]
+        for container in containers(template)
         for port in container.get("ports", [])
     }
 
@@ -71,8 +82,11 @@ def test_every_budget_covers_pods_and_lets_nodes_be_emptied(name: str) -> None:
     assert covered == {kind["metadata"]["name"] for kind in of_kind(case(name), "Deployment", "StatefulSet")}
 
 
-@pytest.mark.parametrize("name", ["eks", "keda"])
-def test_prometheus_finds_the_metrics_of_every_pod(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [("eks", set()), ("keda", set()), ("operators", {"sync", "release-watch", "trigger"})],
+)
+def test_prometheus_finds_the_metrics_of_every_pod(name: str, more: set[str]) -> None:
     objects = case(name)
     found = set()
     for monitor in of_kind(objects, "ServiceMonitor"):
@@ -91,9 +105,10 @@ def test_prometheus_finds_the_metrics_of_every_pod(name: str) -> None:
         (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
         assert endpoint["port"] in ports(template)
         component = template["metadata"]["labels"]["app.kubernetes.io/component"]
-        assert {"targetLabel": "job", "replacement": f"copyist-{component}"} in endpoint["relabelings"]
-        found.add(component)
-    assert found == {"amt", "omr", "amt-worker", "omr-worker", "triton"}
+        job = "sync" if component == "triton" else component
+        assert {"targetLabel": "job", "replacement": f"copyist-{job}"} in endpoint["relabelings"]
+        found.add(job)
+    assert found == {"amt", "omr", "amt-worker", "omr-worker", "triton"} | more
 
 
 @pytest.mark.parametrize("name", ["ingress", "eks"])

@@ -24,6 +24,10 @@ ELSEWHERE: dict[str, tuple[dict[str, Any], str]] = {
     "omr_workers": ({"omr": {"processes": 3}}, "3"),
     "amt_worker_port": ({"amtWorker": {"port": 4004}}, "4004"),
     "omr_worker_port": ({"omrWorker": {"port": 4005}}, "4005"),
+    "sync_port": ({"modelSync": {"port": 4006}}, "4006"),
+    "trigger_port": ({"trigger": {"port": 4007}}, "4007"),
+    "release_watch_port": ({"releaseWatch": {"port": 4008}}, "4008"),
+    "retrain_by": ({}, "cronjob://copyist-retrain"),
     "database_url": (
         {"database": {"url": "postgresql://db/copyist", "existingSecret": {"name": ""}}},
         "postgresql://db/copyist",
@@ -33,11 +37,13 @@ ELSEWHERE: dict[str, tuple[dict[str, Any], str]] = {
     "release_url": ({"modelSync": {"enabled": True, "url": "s3://models/m"}}, "configmap://copyist-release"),
 }
 #: These come out of a pod's name, or out of a secret: never as plain text.
-REFERENCES = {"worker_id", "webhook_secret"}
+REFERENCES = {"worker_id", "webhook_secret", "trigger_token"}
 #: Where a cluster wants something else than a laptop.
 OTHER_DEFAULTS = {
     "host": "0.0.0.0",
     "model_repository": "/opt/copyist/model_repository",
+    "runs_folder": "/var/cache/copyist/runs",
+    "registry_url": "sqlite:////var/cache/copyist/mlflow.sqlite",
     "auth": True,
     "log_format": "json",
     "traced_percent": 10,

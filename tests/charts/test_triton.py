@@ -136,7 +136,7 @@ def test_models_come_out_of_copyists_image_or_are_synchronised() -> None:
     assert "restartPolicy" not in copying
     pod = find(case("model-sync"), "Deployment", "copyist-triton")["spec"]["template"]["spec"]
     (synchronising,) = pod["initContainers"]
-    assert synchronising["command"] == ["copyist", "sync"]
+    assert synchronising["command"] == ["copyist", "sync", "/models"]
     assert synchronising["restartPolicy"] == "Always"
     for init in (copying, synchronising):
         assert any(mount["mountPath"] == "/models" for mount in init["volumeMounts"])

@@ -59,6 +59,22 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         "Set triton.enabled, or switch modelSync off",
     ),
     "sync from nowhere": ({"modelSync": {"enabled": True}}, "modelSync.url must be s3://BUCKET/PREFIX"),
+    "watching no release": (
+        {"releaseWatch": {"enabled": True}},
+        "nothing is released. Set modelSync.enabled",
+    ),
+    "a trigger of nothing": (
+        {"trigger": {"enabled": True, "existingSecret": {"name": "trigger"}}},
+        "Set retraining.enabled",
+    ),
+    "a trigger for everybody": (
+        {
+            "modelSync": {"enabled": True, "url": "s3://models"},
+            "retraining": {"enabled": True},
+            "trigger": {"enabled": True},
+        },
+        "Name a secret with a token in trigger.existingSecret.name",
+    ),
     "retraining for nobody": ({"retraining": {"enabled": True}}, "Set modelSync.enabled and modelSync.url"),
     "KEDA without metrics": ({"autoscaling": {"engine": "keda"}}, "Set monitoring.enabled"),
     "more than the most": (

@@ -69,6 +69,15 @@
 {{- if and .retraining.enabled (not .modelSync.enabled) }}
 - retraining.enabled makes models that would never be served. Set modelSync.enabled and modelSync.url.
 {{- end }}
+{{- if and .releaseWatch.enabled (not .modelSync.enabled) }}
+- releaseWatch.enabled, but nothing is released. Set modelSync.enabled and modelSync.url.
+{{- end }}
+{{- if and .trigger.enabled (not .retraining.enabled) }}
+- trigger.enabled, but there is no retraining to be started. Set retraining.enabled.
+{{- end }}
+{{- if and .trigger.enabled (not .trigger.existingSecret.name) }}
+- trigger.enabled, but nobody could prove to be Alertmanager. Name a secret with a token in trigger.existingSecret.name.
+{{- end }}
 {{- end }}
 {{- end -}}
 

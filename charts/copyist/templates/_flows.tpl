@@ -92,6 +92,23 @@
     - {protocol: TCP, port: 6443}
 {{- end -}}
 
+{{/* What follows the release manifest reads it there, and the cards of published versions where these lie. */}}
+{{- define "copyist.toReleases" -}}
+{{- if .Values.modelSync.enabled }}
+{{ include "copyist.toKubernetes" . }}
+{{- if not (hasPrefix "s3:" .Values.files.url) }}
+{{- include "copyist.toObjectStorage" (dict "root" . "url" .Values.modelSync.url) }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "copyist.toPrometheus" -}}
+- to:
+    {{- toYaml .Values.networkPolicy.prometheus | nindent 4 }}
+  ports:
+    - {protocol: TCP, port: {{ .Values.networkPolicy.prometheusPort }}}
+{{- end -}}
+
 {{/* Takes root, port. */}}
 {{- define "copyist.fromPrometheus" -}}
 - from:
