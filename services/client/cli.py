@@ -28,6 +28,7 @@ OPERATING: Final[Mapping[str, str]] = {
     "migrate": "services.operate.migrate",
     "sync": "services.operate.sync",
     "models": "pipelines.registry.command",
+    "release": "services.operate.release",
     "trigger": "services.operate.trigger",
     "retrain": "pipelines.retraining.command",
     "worker": "services.operate.worker",

@@ -93,6 +93,10 @@ class Artefacts:
                 log.info("published %s %s: %s", model, index.number, note or "no note")
                 return index.version
 
+    def models(self) -> list[str]:
+        """List the models that were shipped, by name."""
+        return sorted(path.parent.name for path in self._shipped.glob("*/config.pbtxt"))
+
     def shipped(self, model: str) -> ModelVersion:
         """Tell the version that came with Copyist.
 
@@ -255,7 +259,7 @@ class Artefacts:
         if not re.fullmatch(_NAME, model) or not numbers:
             raise UnknownVersionError(
                 f"There is no model {model}.",
-                remedy=f"The models are: {', '.join(sorted(_models(self._shipped)))}.",
+                remedy=f"The models are: {', '.join(self.models())}.",
             )
         number = str(max(numbers))
         files = {name: _told(path) for name, path in self._shipped_files(model, number).items()}
@@ -297,10 +301,6 @@ def _flush(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _models(repository: Path) -> list[str]:
-    return [path.parent.name for path in repository.glob("*/config.pbtxt")]
 
 
 def _index_path(model: str, number: str) -> str:
