@@ -42,7 +42,7 @@ class Budget:
 #: By model and name. `small` fits a test machine; `full` is what the shipped versions were made with.
 BUDGETS: Final[Mapping[str, Mapping[str, Budget]]] = {
     "piano": {
-        "small": Budget(made=4, validation=6, profiled=6, steps=16, batch=2, side=96, evaluated=8),
+        "small": Budget(made=4, validation=6, profiled=4, steps=12, batch=2, side=96, evaluated=8),
         "full": Budget(made=2400, validation=240, profiled=200, steps=6500),
     },
     "symbols": {

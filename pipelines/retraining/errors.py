@@ -24,6 +24,7 @@ class RunUnderWayError(RetrainingError):
 
     slug = "retraining-under-way"
     title = "The model is being retrained already"
+    status = 409
 
 
 class UnknownRunError(InputError):

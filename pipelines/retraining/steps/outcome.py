@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from pipelines.evaluation.gates.verdicts import Verdict
 from pipelines.registry.registry import CANDIDATE, CHAMPION
 from pipelines.registry.retraining import open_run
 from pipelines.retraining.results import TRIAL, VERDICT, VERSION
@@ -31,9 +32,9 @@ def run(work: Workplace) -> None:
 def _found(work: Workplace) -> dict[str, Any]:
     """How the run has ended: state, text in one line, and the version where one was published."""
     model = work.record.model
-    verdict = json.loads((work.read("gate") / VERDICT).read_text("utf-8"))
-    if not verdict["passed"]:
-        return {"state": "refused", "text": f"refused: {verdict['reason']}"}
+    verdict = Verdict.decode((work.read("gate") / VERDICT).read_text("utf-8"))
+    if not verdict.passed:
+        return {"state": "refused", "text": f"refused: {verdict.reason}"}
     if not work.record.release:
         return {"state": "kept", "text": f"kept: {work.read('profile')} passed the gates and is not released"}
     number = json.loads((work.read("publish") / VERSION).read_text("utf-8"))["number"]

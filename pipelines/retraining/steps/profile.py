@@ -13,6 +13,7 @@ import numpy as np
 import onnxruntime
 from tritonclient.utils import triton_to_np_dtype
 
+from pipelines.retraining.environment import code_digest
 from pipelines.retraining.families import family
 from pipelines.retraining.run import digest_of_file, write_json
 from pipelines.retraining.step import Workplace, main
@@ -34,7 +35,8 @@ def run(work: Workplace) -> None:
     card = ours.card(work.read("collect"), work.read("build"), work.read("train"), model, champion)
     card |= {
         "run": record.id,
-        "commit": record.commit,
+        "commit": record.commit.removesuffix("+"),
+        "code": code_digest(),
         "sha256": digest_of_file(model),
         "cost": {
             "bytes": model.stat().st_size,
