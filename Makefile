@@ -170,6 +170,11 @@ load: .venv/test.stamp triton ## Load the services (MODE=load|overload RATE=/s S
 	@$(BIN)/python -m loadtests.load --mode $(MODE) $(if $(RATE),--rate $(RATE)) $(if $(HOST),--host $(HOST)) \
 		$(if $(SECONDS),--seconds $(SECONDS)) $(if $(MIX),--mix '$(MIX)') $(if $(SEED),--seed $(SEED))
 
+.PHONY: test-release
+test-release: .venv/test.stamp triton ## Release good and bad candidates under load on the real stack; print what became of them
+	@.ci/system-packages test
+	@$(BIN)/python -m loadtests.release $(if $(RATE),--rate $(RATE))
+
 .PHONY: chaos-jobs
 chaos-jobs: .venv/test.stamp triton ## Kill workers, services, Triton and the database under 50 jobs; all must be done, once
 	@.ci/system-packages test

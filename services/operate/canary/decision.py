@@ -73,12 +73,14 @@ class Readiness:
     """Whether a canary serves.
 
     Attributes:
-        ready: whether a service sees it ready.
-        away: for how long none has, as far as is known.
+        ready: whether every model server has it ready.
+        first: when all had it first, in the time that was looked at; None where they never had.
+        away: for how long one has not had it, as far as is known.
         refused: why it can never be ready; empty where nothing says so.
     """
 
     ready: bool
+    first: datetime | None = None
     away: timedelta = timedelta()
     refused: str = ""
 

@@ -10,7 +10,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Final
 
@@ -24,8 +24,8 @@ _SHORTEST_STEP_S: Final = 1.0
 #: Prometheus' times are whole milliseconds.
 _ROUNDING_S: Final = 0.002
 _ANSWERED: Final = "ok"
-#: Nobody waited for it any more: no fault of the model.
-_CANCELLED: Final = "cancelled"
+#: Nobody waited for it any more, or a model server did not have the version: no fault of the model.
+_NOBODYS_FAULT: Final = frozenset({"cancelled", "version-missing"})
 
 #: A counter's labels, and by how much it rose.
 Increase = tuple[dict[str, str], float]
@@ -89,9 +89,10 @@ def read_readiness(prometheus: Prometheus, model: str, version: str, span: Span)
     points = series[0].points if series else ()
     if not points:
         return Readiness(ready=False, refused=refused)
-    last_ready = max((at for at, value in points if value == 1), default=points[0][0])
-    away = timedelta(seconds=max(points[-1][0] - last_ready, 0.0))
-    return Readiness(ready=points[-1][1] == 1, away=away, refused=refused)
+    there = [at for at, value in points if value == 1]
+    away = timedelta(seconds=points[-1][0] - (there[-1] if there else points[0][0]))
+    first = datetime.fromtimestamp(there[0], UTC) if there else None
+    return Readiness(points[-1][1] == 1, first, away, refused)
 
 
 def _why_refused(prometheus: Prometheus, of: str) -> str:
@@ -155,8 +156,8 @@ class _Reader:
 
 
 def _calls(increases: Sequence[Increase]) -> Cases:
-    counted = [(labels["outcome"], calls) for labels, calls in increases if labels["outcome"] != _CANCELLED]
-    answered = sum(calls for outcome, calls in counted if outcome == _ANSWERED)
+    counted = [each for each in increases if each[0]["outcome"] not in _NOBODYS_FAULT]
+    answered = sum(calls for labels, calls in counted if labels["outcome"] == _ANSWERED)
     return Cases(answered, sum(calls for _, calls in counted))
 
 

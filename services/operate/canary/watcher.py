@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from services.errors import CopyistError
 from services.operate.canary import telling
-from services.operate.canary.decision import Decision, Plan, State, Step, decide
+from services.operate.canary.decision import Decision, Plan, Readiness, State, Step, decide
 from services.operate.canary.figures import Figures
-from services.operate.canary.judgement import judge
+from services.operate.canary.judgement import Judgement, judge
 from services.operate.canary.readings import Span, read_figures, read_readiness
 from services.operate.prometheus import Prometheus, PrometheusError
 from services.runtime.release import steps
@@ -92,19 +93,28 @@ class Watcher:
 
     def _look_at(self, model: str, release: ModelRelease, canary: Canary) -> None:
         now = self._clock()
-        span = Span(max(canary.since, now - _LONGEST), now)
-        if span.start >= span.end:
+        if canary.since >= now:
             return  # the clock of whoever began it is ahead
-        judgement = judge(
-            read_figures(self._prometheus, model, canary.version.number, span),
-            self._stable(model, release, canary, span),
-        )
+        span = Span(max(canary.since, now - _LONGEST), now)
         readiness = read_readiness(self._prometheus, model, canary.version.number, span)
+        judgement = self._judged(model, release, canary, readiness, span)
         decision = decide(canary, judgement, readiness, self._plan, now)
         self._told.canary(model, canary, judgement, decision, now)
         self._log(model, canary, decision, now)
         if decision.step is not Step.STAY:
             self._take(model, canary, decision)
+
+    def _judged(
+        self, model: str, release: ModelRelease, canary: Canary, readiness: Readiness, span: Span
+    ) -> Judgement:
+        """Judge a canary by what came since all model servers had it: before, calls may fail for want."""
+        if readiness.first is None or readiness.first >= span.end:
+            return Judgement(0, 0, ())
+        ready = replace(span, start=readiness.first)
+        return judge(
+            read_figures(self._prometheus, model, canary.version.number, ready),
+            self._stable(model, release, canary, ready),
+        )
 
     def _stable(self, model: str, release: ModelRelease, canary: Canary, span: Span) -> Figures:
         """Read the stable version's figures: over the same time, or, where it answers nothing now, before."""
