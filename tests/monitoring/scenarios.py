@@ -68,16 +68,14 @@ def also(series: tuple[Series, ...]) -> tuple[Series, ...]:
     return tuple(each for each in series if each.name != "copyist_reference_size")
 
 
-def profile_that_returns(feature: str, drifting: int, ordinary: int) -> tuple[Series, ...]:
-    """As `profile`, for so many minutes far off the reference, then for so many as in it."""
-    masses = ((0.9, 0.5), (0.1, 0.5))
-    return tuple(
-        Series(each.name, each.labels, f"0+{off}x{drifting} {off * drifting + same}+{same}x{ordinary}")
-        for each, (off, same) in zip(profile(feature, (1, 1), 1)[-2:], masses, strict=True)
-    ) + tuple(
-        Series(each.name, each.labels, each.values.replace("x1", f"x{drifting + ordinary}"))
-        for each in profile(feature, (1, 1), 1)[:-2]
+def profile_that_returns(feature: str, off: int, ordinary: int) -> tuple[Series, ...]:
+    """As `profile`, for so many minutes off the reference, then for so many as in it."""
+    *reference, low, high = profile(feature, (0, 0), off + ordinary)
+    told = (
+        Series(low.name, low.labels, f"0+0.9x{off} {0.9 * off + 0.5}+0.5x{ordinary}"),
+        Series(high.name, high.labels, f"0+0.1x{off} {0.1 * off + 0.5}+0.5x{ordinary}"),
     )
+    return (*reference, *told)
 
 
 def checks(passed: float, failed: float, minutes: int) -> tuple[Series, ...]:
@@ -326,6 +324,14 @@ SCENARIOS = (
             ("CopyistOutputDrift", "pitch", "content"),
             ("CopyistConfidenceDrift", "confidence", "confidence"),
         )
+    ),
+    Scenario(
+        "CopyistValidityLow",
+        {**OF_MODEL, "check": "measures_add_up", "window": "1h"},
+        90,
+        # Noise explains no collapse.
+        (*profile("snr_db", (0.9, 0.1), 90), *checks(4, 6, 90)),
+        (*profile("snr_db", (0.9, 0.1), 90), *checks(8, 2, 90)),
     ),
     Scenario(
         "CopyistInputDrift",
