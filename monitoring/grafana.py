@@ -122,6 +122,12 @@ def _options(kind: str) -> dict[str, Any]:
         return {"legend": {"displayMode": "list", "placement": "bottom"}, "tooltip": {"mode": "multi"}}
     if kind == "table":
         return {"showHeader": True}
+    if kind == "bargauge":
+        return {
+            "reduceOptions": {"calcs": ["lastNotNull"]},
+            "orientation": "horizontal",
+            "displayMode": "basic",
+        }
     return {"reduceOptions": {"calcs": ["lastNotNull"]}, "colorMode": "background"}
 
 

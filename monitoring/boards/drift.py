@@ -27,17 +27,25 @@ DRIFT: Final = Dashboard(
             ),
         ),
         Row(
-            "Shares in each bin: live, less the reference",
+            "How far each feature is off, of what would be drift: 1 is drift",
             tuple(
                 Panel(
                     title,
-                    "percentunit",
+                    "short",
                     {
-                        "{{feature}} {{bin}}": f'copyist:profile_share:1h{{model="{model}"}} - copyist:reference_share'
+                        "{{feature}} ({{version}})": f'sort_desc(copyist:psi:{window}{{model="{model}"}} '
+                        f"/ clamp_min(3 * copyist:psi_chance:{window}, 0.2))"
                     },
                     kind="bargauge",
+                    about="The pictures of live shares beside the reference: `copyist drift report --html`.",
+                    marks=(1.0,),
                 )
-                for model, title in (("piano", "Recordings"), ("symbols", "Pages"))
+                for model, window, title in (
+                    ("piano", "1h", "Recordings, last hour"),
+                    ("piano", "1d", "Recordings, last day"),
+                    ("symbols", "1h", "Pages, last hour"),
+                    ("symbols", "1d", "Pages, last day"),
+                )
             ),
         ),
         Row(
