@@ -11,6 +11,8 @@ from services.music.notes import Note
 #: Notes are the same up to this distance of their onsets, in seconds, as is usual for transcriptions (Bay et
 #: al., ISMIR 2009).
 ONSET_TOLERANCE_S: Final = 0.05
+#: Times are told in tenths of milliseconds: what rounds to the tolerance is within it.
+_WITHIN_S: Final = ONSET_TOLERANCE_S + 0.5e-4
 
 
 def note_f1(ours: Sequence[Note], theirs: Sequence[Note]) -> float:
@@ -37,9 +39,9 @@ def _matches(mine: list[float], others: list[float]) -> int:
     """Count the most pairs there can be: of sorted times, the earliest that fit."""
     count = at = 0
     for onset_s in mine:
-        while at < len(others) and others[at] < onset_s - ONSET_TOLERANCE_S:
+        while at < len(others) and others[at] < onset_s - _WITHIN_S:
             at += 1
-        if at < len(others) and others[at] <= onset_s + ONSET_TOLERANCE_S:
+        if at < len(others) and others[at] <= onset_s + _WITHIN_S:
             count += 1
             at += 1
     return count
