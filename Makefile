@@ -180,6 +180,11 @@ chaos-jobs: .venv/test.stamp triton ## Kill workers, services, Triton and the da
 	@.ci/system-packages test
 	@$(BIN)/python -m loadtests.chaos
 
+.PHONY: test-drift
+test-drift: .venv/test.stamp triton ## Send ordinary and changed traffic of every kind; each must raise the alert of its cause and no other
+	@.ci/system-packages test
+	@COPYIST_TEST_ALL_DRIFT=1 $(BIN)/python -m pytest tests/e2e/test_drift.py --durations 6
+
 ## ---- maintaining
 
 .PHONY: pictures

@@ -46,7 +46,7 @@ def report(prometheus: str, window: str, html: Path | None) -> None:
 
 
 def _features(figures: DriftFigures) -> Table:
-    table = Table("model", "version", "feature", box=None)
+    table = Table("model", "version", "feature", "cause", box=None)
     for heading in ("PSI", "drift above", "observations"):
         table.add_column(heading, justify="right")
     table.add_column()
@@ -55,6 +55,7 @@ def _features(figures: DriftFigures) -> Table:
             each.model,
             each.version,
             each.feature,
+            each.cause,
             f"{each.psi:.3f}" if each.live else "-",
             f"{each.mark:.3f}" if each.live else "-",
             f"{each.observations:.0f}",

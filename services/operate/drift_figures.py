@@ -34,6 +34,7 @@ class FeatureFigures:
 
     Attributes:
         model, version, feature: whose.
+        cause: what its drift comes from, as the rules have it; empty where they have none.
         psi: population stability index; NaN where nothing came.
         chance: the index that chance alone gives on average.
         observations: how many came.
@@ -44,6 +45,7 @@ class FeatureFigures:
     model: str
     version: str
     feature: str
+    cause: str
     psi: float
     chance: float
     observations: float
@@ -92,11 +94,16 @@ def read_figures(prometheus: Prometheus, window: Window) -> DriftFigures:
     sizes = _by(prometheus.now(f"copyist:profile_size:{window}"), _FEATURE)
     psi = _by(prometheus.now(f"copyist:psi:{window}"), _FEATURE)
     chance = _by(prometheus.now(f"copyist:psi_chance:{window}"), _FEATURE)
+    causes = {
+        tuple(sample.labels[name] for name in _FEATURE): sample.labels["cause"]
+        for sample in prometheus.now("copyist:feature_cause")
+    }
     live = _bins(prometheus.now(f"copyist:profile_share:{window}"))
     reference = _bins(prometheus.now("copyist:reference_share"))
     features = [
         FeatureFigures(
             *key,
+            cause=causes.get(key, ""),
             psi=psi.get(key, float("nan")),
             chance=chance.get(key, float("inf")),
             observations=sizes.get(key, 0.0),

@@ -51,7 +51,8 @@ def _figure(feature: FeatureFigures) -> str:
     told = f"PSI {feature.psi:.3f}, drift above {feature.mark:.3f}" if feature.live else "nothing came"
     return (
         f"<figure{' class=drift' if feature.drifted else ''}><figcaption><b>{escape(feature.feature)}</b> "
-        f"{told}, {feature.observations:.0f} observations</figcaption>{_bars(feature)}</figure>"
+        f"({escape(feature.cause)}): {told}, {feature.observations:.0f} observations</figcaption>"
+        f"{_bars(feature)}</figure>"
     )
 
 

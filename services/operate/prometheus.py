@@ -46,12 +46,12 @@ class Series:
 class Prometheus:
     """A server, asked over HTTP.
 
-    Args:
+    Attributes:
         url: its address, such as `http://127.0.0.1:9090`.
     """
 
     def __init__(self, url: str) -> None:
-        self._url = url.rstrip("/")
+        self.url = url.rstrip("/")
 
     def now(self, expression: str, at: datetime | None = None) -> list[Sample]:
         """Evaluate an expression of PromQL that gives an instant vector, now or as of another moment.
@@ -82,11 +82,11 @@ class Prometheus:
     def _result(self, question: str, parameters: Mapping[str, str]) -> list[dict[str, Any]]:
         try:
             answer = httpx.get(
-                f"{self._url}/api/v1/{question}", params=dict(parameters), timeout=_LIMIT_S
+                f"{self.url}/api/v1/{question}", params=dict(parameters), timeout=_LIMIT_S
             ).json()
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             raise PrometheusError(
-                f"Prometheus at {self._url} gave no answer ({type(error).__name__}).",
+                f"Prometheus at {self.url} gave no answer ({type(error).__name__}).",
                 remedy="Start one with `make monitor`, or name its address: --prometheus.",
             ) from None
         if answer.get("status") != "success":
