@@ -94,7 +94,7 @@ ANATOMY: Final = Dashboard(
     "Copyist: a request's anatomy",
     (
         Row(
-            "Stages: the mean of each, stacked by hand from open to engraving",
+            "Stages: the mean of each; `queue` is the wait for a turn",
             tuple(
                 Panel(
                     title,
@@ -127,6 +127,14 @@ ANATOMY: Final = Dashboard(
                     {
                         "{{model}}": "histogram_quantile(0.9, sum by (model, le) "
                         "(rate(copyist_work_size_bucket[15m])))"
+                    },
+                ),
+                Panel(
+                    "Uploads, median and 95th percentile",
+                    "bytes",
+                    {
+                        f"{{{{service}}}} {{{{protocol}}}} p{share * 100:g}": f"histogram_quantile({share}, sum by (service, protocol, le) (rate(copyist_upload_bytes_bucket[15m])))"
+                        for share in (0.5, 0.95)
                     },
                 ),
                 Panel(
