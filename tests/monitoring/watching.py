@@ -1,0 +1,90 @@
+"""A real Prometheus over a few programs, with a copy of the rules whose alerts wait for less."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+
+from services.operate.prometheus import Prometheus
+from tests.monitoring.promtool import RULES
+from tests.waiting import wait_for
+
+#: Every so many seconds Prometheus asks, and evaluates its rules.
+EVERY_S: Final = 2
+#: How long an alert's condition must hold in the copies of the rules.
+FOR_S: Final = 5
+_FOR: Final = re.compile(r"^( +for:) \w+$", re.MULTILINE)
+
+
+def impatient_rules(folder: Path) -> None:
+    """Copy the rules with every alert's `for` cut to FOR_S; nothing else differs."""
+    for file in RULES:
+        (folder / file.name).write_text(_FOR.sub(rf"\1 {FOR_S}s", file.read_text("utf-8")), "utf-8")
+
+
+@contextmanager
+def prometheus_over(
+    targets: Mapping[str, str], folder: Path, *, address: str = "", alertmanager: str = ""
+) -> Iterator[Prometheus]:
+    """Run a Prometheus that knows nothing yet of the targets, and has asked each of them once.
+
+    Args:
+        targets: host:port by the job's name.
+        folder: for its configuration, its rules and its data.
+        address: host:port where it listens; empty for a port that is free.
+        alertmanager: host:port of the one that it tells of alerts; empty for none.
+    """
+    program = shutil.which("prometheus")
+    assert program is not None
+    rules = folder / "rules"
+    rules.mkdir(parents=True)
+    impatient_rules(rules)
+    address = address or _free_address()
+    configuration = folder / "prometheus.json"
+    configuration.write_text(json.dumps(_configuration(targets, rules, alertmanager)))
+    flags = (f"--config.file={configuration}", f"--storage.tsdb.path={folder / 'data'}")
+    with (folder / "log").open("wb") as log:
+        running = subprocess.Popen(
+            [program, *flags, f"--web.listen-address={address}"], stdout=log, stderr=subprocess.STDOUT
+        )
+    try:
+        wait_for(lambda: _ready(f"http://{address}"))
+        server = Prometheus(f"http://{address}")
+        wait_for(lambda: len(server.now("up == 1")) == len(targets))
+        yield server
+    finally:
+        running.terminate()
+        running.wait(30)
+
+
+def _free_address() -> str:
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{probe.getsockname()[1]}"
+
+
+def _configuration(targets: Mapping[str, str], rules: Path, alertmanager: str) -> dict[str, Any]:
+    told = [{"static_configs": [{"targets": [alertmanager]}]}] if alertmanager else []
+    return {
+        "global": {"scrape_interval": f"{EVERY_S}s", "evaluation_interval": f"{EVERY_S}s"},
+        "rule_files": [str(rules / "*.yaml")],
+        "scrape_configs": [
+            {"job_name": job, "static_configs": [{"targets": [target]}]} for job, target in targets.items()
+        ],
+        "alerting": {"alertmanagers": told},
+    }
+
+
+def _ready(url: str) -> bool:
+    with suppress(httpx.TransportError):
+        return httpx.get(f"{url}/-/ready").is_success
+    return False
