@@ -23,7 +23,7 @@ from tests.waiting import wait_for
 
 #: How an answer's features lie in their bins, ordinarily.
 CONFIDENCE: Final = (0.0, 0.1, 0.2, 0.7)
-SCRAPED_EVERY_S: Final = 1
+SCRAPED_EVERY_S: Final = 0.5
 
 
 @dataclass
@@ -155,7 +155,7 @@ class Watched:
 
 @contextmanager
 def watched(folder: Path) -> Iterator[Watched]:
-    """Services that do nothing yet, and a real Prometheus that asks them every second."""
+    """Services that do nothing yet, and a real Prometheus that asks them twice a second."""
     program = shutil.which("prometheus")
     if program is None:
         pytest.skip("Prometheus is not installed")
@@ -165,7 +165,7 @@ def watched(folder: Path) -> Iterator[Watched]:
     configuration.write_text(
         json.dumps(
             {
-                "global": {"scrape_interval": f"{SCRAPED_EVERY_S}s"},
+                "global": {"scrape_interval": f"{1000 * SCRAPED_EVERY_S:.0f}ms"},
                 "scrape_configs": [{"job_name": "copyist-amt", "static_configs": [target]}],
             }
         )

@@ -60,6 +60,13 @@ def begin(world: Watched, board: ReleaseBoard, share: float = 0.05, *, automatic
     )
 
 
+def load(world: Watched) -> None:
+    """Have version 2 loaded, and Prometheus see it; what came before does not count."""
+    world.services.release("2")
+    world.seen("copyist_sync_ready", "== 1", version="2")
+    time.sleep(1)  # figures are read in steps of a second
+
+
 def serve(world: Watched, canary: int = 12, stable: int = 50, **how: object) -> None:
     """Have both versions answer some requests, the canary in its own way, and Prometheus see it."""
     world.services.answer("1", stable)
@@ -99,7 +106,7 @@ def test_figures_are_exactly_what_services_counted_across_their_restarts(world: 
     world.seen("copyist_model_calls_total", "== 2", version="2", outcome="model-error")
     services.answer("2", 4, seconds=3.0)
     world.seen("copyist_checks_total", "== 6", version="2", passed="yes")
-    time.sleep(2 * SCRAPED_EVERY_S)
+    time.sleep(2)
     services.restart()
     services.release("2")
     services.answer("2", 5, seconds=0.3)
@@ -127,7 +134,7 @@ def test_only_what_came_since_the_start_counts(world: Watched) -> None:
 
 def test_a_good_canary_is_promoted_step_by_step(world: Watched, board: ReleaseBoard) -> None:
     begin(world, board)
-    world.services.release("2")
+    load(world)
     watcher = Watcher(board, world.prometheus, PLAN)
     watch(watcher, world, lambda: release_of(board) == ("2", None))
     done = whys(board)
@@ -154,7 +161,7 @@ def test_a_bad_canary_is_rolled_back_with_the_reason(
     world: Watched, board: ReleaseBoard, how: dict[str, object], why: str, *, automatic: bool
 ) -> None:
     begin(world, board, automatic=automatic)
-    world.services.release("2")
+    load(world)
     watch(Watcher(board, world.prometheus, PLAN), world, lambda: release_of(board) == ("1", None), **how)
     what, by, told = whys(board)[-1]
     assert (what, by) == ("roll back canary 2", BY)
@@ -164,7 +171,7 @@ def test_a_bad_canary_is_rolled_back_with_the_reason(
 
 def test_a_canary_whose_calls_fail_is_rolled_back(world: Watched, board: ReleaseBoard) -> None:
     begin(world, board)
-    world.services.release("2")
+    load(world)
     world.services.fail("2", 4)
     watch(Watcher(board, world.prometheus, PLAN), world, lambda: release_of(board) == ("1", None), canary=0)
     assert "failed calls 100.0%" in whys(board)[-1][2]
@@ -172,7 +179,7 @@ def test_a_canary_whose_calls_fail_is_rolled_back(world: Watched, board: Release
 
 def test_a_canary_that_is_held_is_watched_and_not_advanced(world: Watched, board: ReleaseBoard) -> None:
     begin(world, board, automatic=False)
-    world.services.release("2")
+    load(world)
     watcher = Watcher(board, world.prometheus, PLAN)
     for _ in range(3):
         serve(world, canary=15)
@@ -216,7 +223,7 @@ def test_readiness_is_that_of_every_model_server(world: Watched) -> None:
 
 def test_silence_promotes_nothing(world: Watched, board: ReleaseBoard) -> None:
     begin(world, board)
-    world.services.release("2")
+    load(world)
     watcher = Watcher(board, world.prometheus, PLAN)
     for _ in range(3):
         serve(world, canary=0)
@@ -228,7 +235,7 @@ def test_silence_promotes_nothing(world: Watched, board: ReleaseBoard) -> None:
 
 def test_it_goes_on_when_prometheus_comes_back(world: Watched, board: ReleaseBoard) -> None:
     begin(world, board)
-    world.services.release("2")
+    load(world)
     watcher = Watcher(board, world.prometheus, PLAN)
     serve(world)
     watcher.look()
@@ -244,7 +251,7 @@ def test_it_goes_on_when_prometheus_comes_back(world: Watched, board: ReleaseBoa
 
 def test_it_goes_on_when_the_board_comes_back(world: Watched, board: ReleaseBoard, tmp_path: Path) -> None:
     begin(world, board)
-    world.services.release("2")
+    load(world)
     watcher = Watcher(board, world.prometheus, PLAN)
     file = tmp_path / "release.json"
     kept = file.read_text()
@@ -272,7 +279,7 @@ class Hasty:
 
 def test_what_somebody_else_did_meanwhile_stands(world: Watched, board: ReleaseBoard) -> None:
     begin(world, board)
-    world.services.release("2")
+    load(world)
     serve(world, canary=30, confidence=GARBAGE)
 
     def by_hand() -> None:
@@ -288,7 +295,7 @@ def test_what_somebody_else_did_meanwhile_stands(world: Watched, board: ReleaseB
 
 def test_two_watchers_do_everything_once(world: Watched, board: ReleaseBoard) -> None:
     begin(world, board)
-    world.services.release("2")
+    load(world)
     watchers = [Watcher(board, world.prometheus, PLAN) for _ in range(2)]
     # The second comes in just before the first one's first step.
     watchers[0] = Watcher(Hasty(board, watchers[1].look), world.prometheus, PLAN)
