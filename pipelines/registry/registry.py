@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +25,7 @@ with warnings.catch_warnings():
     import_module("mlflow.store.tracking.sqlalchemy_store")
 
 from services.runtime.release.artefacts import Artefacts
+from services.runtime.release.manifest import ModelRelease, ModelVersion
 
 CHAMPION: Final = "champion"
 CANDIDATE: Final = "candidate"
@@ -104,35 +106,51 @@ class Registry:
         """Tell that a run has ended."""
         self._client.set_terminated(mlflow_run, "FAILED" if failed else _FINISHED)
 
-    def register(self, model: str, artefacts: Artefacts, mlflow_run: Mapping[str, str] | None = None) -> None:
+    def register(self, model: str, artefacts: Artefacts, made_by: Mapping[str, str] | None = None) -> None:
         """Register what is published of a model and not registered yet, the shipped version included.
 
         Args:
             model: its name.
             artefacts: where versions are published.
-            mlflow_run: the runs that made versions, by the versions' numbers.
+            made_by: MLflow's names of the runs that made versions, by the versions' numbers; a version that
+                nobody's run made gets one that holds its card's figures.
         """
         name = registered(model)
-        try:
-            self._client.get_registered_model(name)
-        except MlflowException:
+        with suppress(MlflowException):  # it is there
             self._client.create_registered_model(name, description=f"Copyist's model `{model}`")
         known = {int(each.version) for each in self.versions(model)}
         for version in artefacts.versions(model):
-            index = artefacts.index(model, version.number)
-            while int(version.number) not in known:
-                run = (mlflow_run or {}).get(version.number)
-                made = self._client.create_model_version(
-                    name,
-                    source=f"copyist://{model}/{version.number}",
-                    run_id=run,
-                    tags={DIGEST_TAG: version.digest},
-                    description=index.note,
-                )
-                known.add(int(made.version))
-                if int(made.version) < int(version.number):
-                    # A number that was never published, or is no longer there.
-                    self._client.delete_model_version(name, made.version)
+            if int(version.number) in known:
+                continue
+            note = artefacts.index(model, version.number).note
+            run = (made_by or {}).get(version.number) or self._run_of_unmade(model, version, note)
+            made = 0
+            while made < int(version.number):
+                source, tags = f"copyist://{model}/{version.number}", {DIGEST_TAG: version.digest}
+                found = self._client.create_model_version(name, source, run, tags, description=note)
+                made = int(found.version)
+                if made < int(version.number):  # MLflow counts on by itself: this number was never published
+                    self._client.delete_model_version(name, found.version)
+
+    def _run_of_unmade(self, model: str, version: ModelVersion, note: str) -> str:
+        """A run for a version that no retraining made."""
+        name = f"{model}-{version.number}-as-published"
+        run = self.run(name, model, {}, {"reason": note, "version": version.number})
+        self.end(run)
+        return run
+
+    def follow(self, model: str, release: ModelRelease | None, shipped: ModelVersion) -> None:
+        """Point the aliases to what serves: `champion`, the stable version, and `candidate`, the canary."""
+        self.set_alias(model, CHAMPION, (release.stable if release else shipped).number)
+        if release is not None and release.canary is not None:
+            self.set_alias(model, CANDIDATE, release.canary.version.number)
+        elif CANDIDATE in self.aliases(model):
+            self._client.delete_registered_model_alias(registered(model), CANDIDATE)
+
+    def metrics_of(self, model: str, number: str) -> dict[str, float]:
+        """The last value of every metric of the run that made a version."""
+        version = next(each for each in self.versions(model) if str(each.version) == number)
+        return dict(self._client.get_run(version.run_id).data.metrics) if version.run_id else {}
 
     def versions(self, model: str) -> list[Any]:
         """MLflow's records of a model's versions, oldest first."""
@@ -142,11 +160,6 @@ class Registry:
     def set_alias(self, model: str, alias: str, number: str) -> None:
         """Point an alias to a version."""
         self._client.set_registered_model_alias(registered(model), alias, number)
-
-    def drop_alias(self, model: str, alias: str) -> None:
-        """Take an alias away, if it is there."""
-        if alias in self.aliases(model):
-            self._client.delete_registered_model_alias(registered(model), alias)
 
     def aliases(self, model: str) -> dict[str, str]:
         """The numbers of versions by the aliases that point to them."""

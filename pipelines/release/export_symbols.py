@@ -23,7 +23,7 @@ from pipelines.training.symbols.served import served
 from services.omr.contract import SCORE, SYMBOLS, TILE_PX
 
 #: Largest difference allowed in a candidate's field: float sums in another order, in px, shares and logs.
-_TOLERANCE = 5e-3
+TOLERANCE = 5e-3
 #: Peaks below this are noise, and may come in another order or not at all.
 _SURE = 0.05
 
@@ -68,32 +68,36 @@ def export(network: SymbolsNetwork, path: Path, tiles: NDArray[np.uint8]) -> flo
     Raises:
         ValueError: the two differ by more than rounding explains, or the file is too large to ship.
     """
-    model = Served(network).eval()
-    names = [tensor.name for tensor in (*SYMBOLS.inputs, *SYMBOLS.outputs)]
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write(network, partial)
+    onnx.checker.check_model(str(partial))
+    if partial.stat().st_size > LARGEST_FILE_BYTES:
+        raise ValueError(f"{path} would be larger than {LARGEST_FILE_BYTES} bytes.")
+    apart = difference(network, partial, tiles)
+    if apart > TOLERANCE:
+        raise ValueError(f"ONNX Runtime differs from torch by {apart:.4f}.")
+    partial.replace(path)
+    return apart
+
+
+def write(network: SymbolsNetwork, path: Path) -> None:
+    """Write `network` to `path` as ONNX, its normalisation folded, unchecked."""
+    names = [tensor.name for tensor in (*SYMBOLS.inputs, *SYMBOLS.outputs)]
     with torch.no_grad(), warnings.catch_warnings():
         # The tracer warns of shapes that are in fact constant.
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            model,
+            Served(network).eval(),
             (torch.zeros((2, TILE_PX, TILE_PX), dtype=torch.uint8),),
-            str(partial),
+            str(path),
             dynamo=False,
             opset_version=OPSET,
             input_names=names[:1],
             output_names=names[1:],
             dynamic_axes={name: {0: "batch"} for name in names},
         )
-    _optimise(partial)
-    onnx.checker.check_model(str(partial))
-    if partial.stat().st_size > LARGEST_FILE_BYTES:
-        raise ValueError(f"{path} would be larger than {LARGEST_FILE_BYTES} bytes.")
-    difference = _difference(model, partial, tiles)
-    if difference > _TOLERANCE:
-        raise ValueError(f"ONNX Runtime differs from torch by {difference:.4f}.")
-    partial.replace(path)
-    return difference
+    _optimise(path)
 
 
 def _optimise(path: Path) -> None:
@@ -105,10 +109,15 @@ def _optimise(path: Path) -> None:
     path.with_suffix(".optimised").replace(path)
 
 
-def _difference(model: Served, path: Path, tiles: NDArray[np.uint8]) -> float:
+def difference(network: SymbolsNetwork, path: Path, tiles: NDArray[np.uint8]) -> float:
+    """The largest difference between ONNX Runtime and torch in any field of a sure candidate.
+
+    Raises:
+        ValueError: the two see staves differently.
+    """
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     with torch.inference_mode():
-        ours, lines = (answer.numpy() for answer in model(torch.from_numpy(tiles)))
+        ours, lines = (answer.numpy() for answer in Served(network).eval()(torch.from_numpy(tiles)))
     theirs, their_lines = session.run(None, {SYMBOLS.inputs[0].name: tiles})
     if np.abs(lines.astype(int) - their_lines).max() > 1:
         raise ValueError("ONNX Runtime and torch see staves differently.")

@@ -449,7 +449,7 @@ def test_an_export_answers_as_the_network_and_one_that_differs_is_refused(
     assert export(network, model, images) < 1e-3
     assert model.exists()
     model.unlink()
-    monkeypatch.setattr("pipelines.release.export_symbols._TOLERANCE", -1.0)
+    monkeypatch.setattr("pipelines.release.export_symbols.TOLERANCE", -1.0)
     with pytest.raises(ValueError, match="differs from torch"):
         export(network, model, images)
     assert not model.exists()

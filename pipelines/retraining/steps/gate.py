@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from pipelines.evaluation.gates.gate import gate
+from rich.console import Console
+
+from pipelines.evaluation.gates.gate import judge
+from pipelines.evaluation.gates.report import print_judgement, write_html
 from pipelines.registry.retraining import open_run
 from pipelines.retraining.results import VERDICT
 from pipelines.retraining.step import Workplace, main
@@ -10,10 +13,15 @@ from pipelines.retraining.step import Workplace, main
 
 def run(work: Workplace) -> None:
     """Judge."""
-    verdict = gate(
+    judgement = judge(
         work.record.model, work.champion, work.read("profile"), work.record.budget.evaluated or None
     )
+    verdict = judgement.verdict
     (work.folder / VERDICT).write_text(verdict.encode(), "utf-8")
+    if judgement.comparison is not None:
+        (work.folder / "comparison.json").write_text(judgement.comparison.encode(), "utf-8")
+    write_html(judgement, work.folder / "report.html")
+    print_judgement(judgement, Console())
     print(verdict.reason, flush=True)
     registry, mlflow_run = open_run(work.run)
     registry.log(

@@ -6,11 +6,12 @@ import json
 from typing import Any
 
 from pipelines.evaluation.gates.verdicts import Verdict
-from pipelines.registry.registry import CANDIDATE, CHAMPION
 from pipelines.registry.retraining import open_run
 from pipelines.retraining.results import TRIAL, VERDICT, VERSION
 from pipelines.retraining.run import OUTCOME, write_json
-from pipelines.retraining.step import Workplace, main
+from pipelines.retraining.step import Workplace, artefacts, main
+from services.runtime.release.board import open_board
+from services.runtime.settings import Settings
 
 
 def run(work: Workplace) -> None:
@@ -19,9 +20,8 @@ def run(work: Workplace) -> None:
     found = _found(work)
     registry, mlflow_run = open_run(work.run)
     if "version" in found:
-        if found["state"] == "promoted":
-            registry.set_alias(model, CHAMPION, found["version"])
-        registry.drop_alias(model, CANDIDATE)
+        manifest = open_board(Settings.from_environment().release_url).read()
+        registry.follow(model, manifest.models.get(model), artefacts().shipped(model))
     registry.log(mlflow_run, tags={"outcome": found["state"], "outcome.text": found["text"]})
     registry.end(mlflow_run)
     write_json(work.folder / OUTCOME, found)

@@ -74,10 +74,11 @@ def systems_of(page: EngravedPage) -> tuple[System, ...]:
     return tuple(systems)
 
 
-def make_candidates(source: Path, folder: Path, count: int, seed: int, least_score: float) -> None:
-    """Read pictures of `count` pages of a folder into another."""
+def make_candidates(
+    source: Path, folder: Path, count: int, seed: int, least_score: float, model: TileModel
+) -> None:
+    """Read pictures of `count` pages of a folder into another, by a `symbols` model."""
     folder.mkdir(parents=True, exist_ok=True)
-    model = TrainedSymbols(cache_folder("runs", "symbols") / "last.ckpt")
     pages = sorted(source.glob("*.npz"))
     chosen = np.random.default_rng(seed).permutation(len(pages))[:count]
     for index in tqdm(chosen, desc=folder.name, unit="page", mininterval=10):
@@ -104,8 +105,9 @@ def main() -> None:
     args = parser.parse_args()
     cv2.setNumThreads(1)
     data = cache_folder("context")
+    model = TrainedSymbols(cache_folder("runs", "symbols") / "last.ckpt")
     for name, count in (("validation", args.validation_pages), ("train", args.pages)):
-        make_candidates(cache_folder("pages", name), data / name, count, args.seed, args.least_score)
+        make_candidates(cache_folder("pages", name), data / name, count, args.seed, args.least_score, model)
 
 
 if __name__ == "__main__":

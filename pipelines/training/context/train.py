@@ -11,7 +11,7 @@ import argparse
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -24,6 +24,7 @@ from torch.nn import functional
 from pipelines.cache import cache_folder
 from pipelines.training.context.matching import TARGETS
 from pipelines.training.context.network import CHOICES, FLAGS, ContextNetwork
+from pipelines.training.curves import LOSSES, VALIDATION, append_row, draw_curves, keep_rows
 from pipelines.training.distributed import ALONE, Ranks, counted, ranks
 from services.omr import contract
 
@@ -40,6 +41,8 @@ class Recipe:
         passes: how often each staff is learnt from.
         learning_rate: its highest value; a cosine leads to zero.
         noise: how much the detector's log-probabilities are shaken, so that they are not believed blindly.
+        most_steps: after so many steps the run ends, however many passes are left; 0 for all.
+        report_every, validate_every: in steps; a checkpoint is written with each validation.
     """
 
     seed: int = 1
@@ -49,6 +52,9 @@ class Recipe:
     warm_up: int = 50
     noise: float = 0.3
     weight_decay: float = 1e-2
+    most_steps: int = 0
+    report_every: int = 50
+    validate_every: int = 250
 
     def rate_at(self, step: int, steps: int) -> float:
         """Learning rate of a step."""
@@ -72,8 +78,13 @@ class Staves:
     @classmethod
     def load(cls, folder: Path) -> Staves:
         """Read all pages of a folder."""
+        return cls.of(sorted(folder.glob("*.npz")))
+
+    @classmethod
+    def of(cls, files: Iterable[Path]) -> Staves:
+        """Read pages."""
         candidates, targets = [], []
-        for path in sorted(folder.glob("*.npz")):
+        for path in files:
             with np.load(path) as page:
                 candidates.append(page["candidates"].astype(np.float32))
                 targets.append(page["targets"])
@@ -167,21 +178,43 @@ def _count(right: dict[str, list[float]], name: str, before: Tensor, after: Tens
 
 
 def train(
-    recipe: Recipe, folder: Path, train_on: Staves, validate_on: Staves, ranks: Ranks = ALONE
+    recipe: Recipe,
+    folder: Path,
+    train_on: Staves,
+    validate_on: Staves,
+    ranks: Ranks = ALONE,
+    start: Mapping[str, Tensor] | None = None,
+    limit_s: float = 0.0,
 ) -> ContextNetwork:
-    """Train to the end of the recipe."""
+    """Train to the end of the recipe.
+
+    Args:
+        recipe: how it trains.
+        folder: of the run, where its checkpoint and its curves lie.
+        train_on, validate_on: the staves.
+        ranks: who trains together.
+        start: weights to start from (a `state_dict`), instead of random ones.
+        limit_s: seconds after which training ends, wherever it is; 0 for no limit.
+    """
     torch.manual_seed(recipe.seed)
-    network = ContextNetwork().to(ranks.device)
+    network = ContextNetwork()
+    if start is not None:
+        network.load_state_dict(dict(start))
+    network = network.to(ranks.device)
     optimiser = torch.optim.AdamW(
         network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay
     )
     plan = list(batches(train_on.lengths(), recipe))
-    steps = len(plan)
+    steps = min(len(plan), recipe.most_steps or len(plan))
     step = _resume(folder, network, optimiser)
+    if ranks.leads:
+        for name in (LOSSES, VALIDATION):
+            keep_rows(folder / name, step)
     together = ranks.together(network)
-    torch.manual_seed(recipe.seed + ranks.rank)  # of what is dropped out
-    began, recent = time.monotonic(), []
-    while step < steps:
+    began, recent, ended = time.monotonic(), [], step >= steps
+    while not ended:
+        # What is dropped out depends on nothing before: a run goes on after an interruption as it would have.
+        torch.manual_seed((recipe.seed * 1_000_003 + step) * ranks.world + ranks.rank)
         candidates, targets = _examples(train_on, plan[step], recipe, step, ranks)
         for group in optimiser.param_groups:
             group["lr"] = recipe.rate_at(step, steps)
@@ -193,15 +226,21 @@ def train(
         optimiser.zero_grad(set_to_none=True)
         recent.append(float(cost.detach()))
         step += 1
+        ended = step >= steps or ranks.agreed(0 < limit_s <= time.monotonic() - began)
         if not ranks.leads:
             continue
-        if step % 50 == 0:
+        if step % recipe.report_every == 0 or ended:
             pace = (time.monotonic() - began) / step
             print(f"step {step} of {steps}  {pace:.2f} s/step  loss {np.mean(recent):.4f}", flush=True)
+            append_row(folder / LOSSES, {"step": step, "loss": float(np.mean(recent))})
             recent.clear()
-        if step % 250 == 0 or step == steps:
+        if step % recipe.validate_every == 0 or ended:
             shares = validate(network, validate_on)
             print("  ".join(f"{k} {a:.4f}>{b:.4f}" for k, (a, b) in shares.items()), flush=True)
+            append_row(
+                folder / VALIDATION, {"step": step} | {name: after for name, (_, after) in shares.items()}
+            )
+            draw_curves(folder, ["loss"], shares, "pages of other scores")
             _save(folder, recipe, network, optimiser, step, shares)
     return network
 

@@ -25,6 +25,9 @@ class Recipe:
         tiles_a_page: tiles made, on average, before a page gives way to another.
         report_every: in steps.
         save_every_s, validate_every_s: in seconds.
+        validated: tiles that a validation reads.
+        frozen_norms: whether normalisation keeps the statistics and the form that it started with; for
+            weights of a released model, whose norms were folded into its convolutions.
     """
 
     seed: int = 1
@@ -43,6 +46,8 @@ class Recipe:
     report_every: int = 100
     save_every_s: float = 300.0
     validate_every_s: float = 900.0
+    validated: int = 128
+    frozen_norms: bool = False
 
     def rate_at(self, step: int) -> float:
         """Learning rate of a step: a short rise, then a cosine to nearly zero."""

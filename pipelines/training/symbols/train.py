@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -32,32 +33,51 @@ from pipelines.training.symbols.targets import POINT
 from pipelines.training.symbols.tiles import Tile
 from pipelines.training.symbols.validation import reader_of, validate, validation_tiles
 
-VALIDATION_TILES = 128
-
 
 class Reading(nn.Module):
     """Detector and reader in one go, as training asks for them: tiles to maps, and what is read at cells."""
 
-    def __init__(self, network: SymbolsNetwork) -> None:
+    def __init__(self, network: SymbolsNetwork, frozen_norms: bool) -> None:
         super().__init__()
         self.network = network
+        self.frozen_norms = frozen_norms
 
     def forward(self, tile: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:
         """Tiles [B, T, T] and indices of cells [N] -> maps [B, MAPS, G, G] and readings [N, ...]."""
-        maps, features = self.network(tile, training=True)
+        maps, features = self.network(tile, training=not self.frozen_norms)
         return maps, self.network.reader(by_cell(features)[cells])
 
 
 class Trainer:
-    """One training run: its network, its moving average, its optimiser and where it stands."""
+    """One training run: its network, its moving average, its optimiser and where it stands.
 
-    def __init__(self, recipe: Recipe, folder: Path, pages: Path, ranks: Ranks = ALONE) -> None:
+    Args:
+        recipe: how it trains.
+        folder: of the run, where its checkpoint and its curves lie.
+        pages: the folder of pages, with `train` and `validation`.
+        ranks: who trains together.
+        start: weights to start from, instead of random ones.
+        limit_s: seconds after which training ends, wherever it is; 0 for no limit.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        folder: Path,
+        pages: Path,
+        ranks: Ranks = ALONE,
+        start: Sequence[NDArray[np.float32]] | None = None,
+        limit_s: float = 0.0,
+    ) -> None:
         self.recipe = recipe
+        self.limit_s = limit_s
         self.folder = folder
         self.pages = pages
         self.ranks = ranks
         keras.utils.set_random_seed(recipe.seed)
         self.network = SymbolsNetwork(policy="mixed_bfloat16")
+        if start is not None:
+            self.network.set_weights(list(start))
         self.average = SymbolsNetwork()
         self.average.set_weights(arrays(self.network))
         self.device = self.network.weights[0].value.device
@@ -67,7 +87,7 @@ class Trainer:
         self._tiles: list[Tile] = []
         if self.checkpoint.exists():
             self._resume()
-        self._reading = ranks.together(Reading(self.network))
+        self._reading = ranks.together(Reading(self.network, recipe.frozen_norms))
 
     @property
     def checkpoint(self) -> Path:
@@ -83,29 +103,35 @@ class Trainer:
         return [{"params": kernels, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
 
     def run(self) -> None:
-        """Train to the recipe's number of steps."""
+        """Train to the recipe's number of steps, or to the limit of time."""
         batches = Batches(self.pages / "train", self.recipe, self.step, self.ranks)
         stream = iter(DataLoader(batches, batch_size=None, num_workers=self.recipe.workers))
         recent: list[dict[str, float]] = []
         began = time.monotonic() - self.seconds
         saved = validated = self.seconds
-        while self.step < self.recipe.steps:
+        last = self.ended
+        while not last:
             recent.append(self._learn(next(stream)))
             self.step += 1
             self.seconds = time.monotonic() - began
+            last = self.ranks.agreed(self.ended)
             if self.step % self.recipe.report_every == 0:
                 if self.ranks.leads:
                     self._report(recent)
                 recent.clear()
             if not self.ranks.leads:
                 continue
-            last = self.step == self.recipe.steps
             if self.seconds - saved > self.recipe.save_every_s or last:
                 self._save()
                 saved = self.seconds
             if self.seconds - validated > self.recipe.validate_every_s or last:
                 self._validate()
                 validated = self.seconds
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is nothing left to do."""
+        return self.step >= self.recipe.steps or 0 < self.limit_s <= self.seconds
 
     def _learn(self, batch: Batch) -> dict[str, float]:
         rate = self.recipe.rate_at(self.step)
@@ -142,7 +168,9 @@ class Trainer:
 
     def _validate(self) -> None:
         if not self._tiles:
-            self._tiles = validation_tiles(self.pages / "validation", VALIDATION_TILES, self.recipe.tile_px)
+            self._tiles = validation_tiles(
+                self.pages / "validation", self.recipe.validated, self.recipe.tile_px
+            )
         scores = asdict(validate(reader_of(self.average), self._tiles))
         by_class = scores.pop("by_class")
         row = {"step": self.step, **{name: round(score, 4) for name, score in scores.items()}}
