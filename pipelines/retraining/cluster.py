@@ -12,11 +12,13 @@ from pipelines.retraining.errors import StepFailedError
 from pipelines.retraining.plan import Step
 from pipelines.retraining.run import Run, StepState
 from pipelines.retraining.runner import Say, failed
-from services.cluster.connection import Cluster
+from services.cluster.connection import Cluster, connect
 from services.cluster.errors import JobNameTakenError, NotInClusterError
 from services.cluster.jobs import ClusterJob, JobPhase, Jobs
 from services.cluster.pods import LogPosition
 
+#: For how long an API server may be away before a run fails, in seconds.
+PATIENCE_S: Final = 3600.0
 #: How often logs and pods are looked at, in seconds.
 LOOK_S: Final = 5
 #: How long a Job of the same name may take to go, in seconds.
@@ -121,6 +123,18 @@ class ClusterRunner:
             if job.phase.final:
                 return job, troubles
         raise AssertionError("following a Job ends with its last state")
+
+
+def cluster_runner(manifests: Path) -> ClusterRunner:
+    """Runs steps in this process's namespace.
+
+    Args:
+        manifests: the folder of the Jobs' manifests.
+
+    Raises:
+        NoClusterError: this process has no credentials.
+    """
+    return ClusterRunner(connect(patience_s=PATIENCE_S), StepManifests(manifests))
 
 
 def _check_ours(found: ClusterJob, run: Run, step: Step) -> None:

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 import click
 from rich.console import Console
@@ -13,7 +14,7 @@ from rich.table import Table
 
 from pipelines.retraining.budgets import BUDGETS, MODELS
 from pipelines.retraining.environment import Environment, commit
-from pipelines.retraining.errors import UnknownRunError
+from pipelines.retraining.errors import RunUnderWayError, UnknownRunError
 from pipelines.retraining.flow import lead
 from pipelines.retraining.progress import Progress
 from pipelines.retraining.run import RECORD, STATE, Run, RunRecord, Start, new_id
@@ -23,6 +24,9 @@ from services.runtime.release.artefacts import Artefacts
 from services.runtime.release.board import open_board
 from services.runtime.release.manifest import ModelVersion
 from services.runtime.settings import Settings
+
+#: Exit status where the same command may succeed later (EX_TEMPFAIL of sysexits.h).
+_NOT_NOW: Final = 75
 
 
 @click.command()
@@ -104,13 +108,21 @@ def retrain(
                 began=datetime.now(UTC),
             ),
         )
-    with Progress(run) as progress:
-        outcome = lead(run, _runner(ours), progress.watch, flow_database(ours))
+    try:
+        with Progress(run) as progress:
+            outcome = lead(run, _runner(ours), progress.watch, flow_database(ours))
+    except RunUnderWayError as error:
+        click.echo(f"copyist: {error}", err=True)
+        click.get_current_context().exit(_NOT_NOW)
     click.echo(outcome["text"])
 
 
 def _runner(ours: Settings) -> Runner:
-    return ProcessRunner()
+    if not ours.retrain_jobs:
+        return ProcessRunner()
+    from pipelines.retraining.cluster import cluster_runner
+
+    return cluster_runner(Path(ours.retrain_jobs))
 
 
 def flow_database(ours: Settings) -> str:

@@ -46,6 +46,7 @@ class Settings:
         models_url: where published versions of models lie: a folder, or `s3://BUCKET/PREFIX`.
         release_url: where the release manifest is kept: a file, or `configmap://NAME` in a cluster.
         runs_folder: where runs of retraining and what they have made lie; in a cluster, on a volume of all of them.
+        retrain_jobs: folder with the Jobs that the steps of retraining are run as; empty for processes here.
         registry_url: where MLflow records runs and versions: `sqlite:///FILE`, or a server's address.
         jobs_expire_days: days after its end that a job is forgotten, its files too.
         max_jobs: most unfinished jobs of one service; more are answered 429.
@@ -108,6 +109,7 @@ class Settings:
     models_url: str = ".data/models"
     release_url: str = ".data/release.json"
     runs_folder: Path = Path(".data/runs")
+    retrain_jobs: str = ""
     registry_url: str = "sqlite:///.data/mlflow.sqlite"
     jobs_expire_days: int = 7
     max_jobs: int = 10_000

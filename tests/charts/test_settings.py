@@ -28,6 +28,10 @@ ELSEWHERE: dict[str, tuple[dict[str, Any], str]] = {
     "trigger_port": ({"trigger": {"port": 4007}}, "4007"),
     "release_watch_port": ({"releaseWatch": {"port": 4008}}, "4008"),
     "retrain_by": ({}, "cronjob://copyist-retrain"),
+    "retrain_jobs": (
+        {"modelSync": {"enabled": True, "url": "s3://models/m"}, "retraining": {"enabled": True}},
+        "/etc/copyist/retrain",
+    ),
     "database_url": (
         {"database": {"url": "postgresql://db/copyist", "existingSecret": {"name": ""}}},
         "postgresql://db/copyist",

@@ -69,6 +69,17 @@
 {{- if and .retraining.enabled (not .modelSync.enabled) }}
 - retraining.enabled makes models that would never be served. Set modelSync.enabled and modelSync.url.
 {{- end }}
+{{- if .retraining.enabled }}
+{{- if and (not .retraining.storage.create) (not .retraining.storage.existingClaim) }}
+- retraining.storage has no claim, so that a run's steps would not see each other's work. Set create, or existingClaim.
+{{- end }}
+{{- if and (eq .retraining.trainer "job") (gt (int .retraining.gpu.nodes) 1) }}
+- retraining.gpu.nodes is {{ .retraining.gpu.nodes }}, but a Job trains on one machine. Set it to 1 and raise retraining.gpu.count, or set retraining.trainer to kubeflow.
+{{- end }}
+{{- if not (hasPrefix (printf "%s/" (include "copyist.retrainFolder" $)) (toString .settings.runsFolder)) }}
+- settings.runsFolder is not on the volume of retraining. Take a folder below {{ include "copyist.retrainFolder" $ }}.
+{{- end }}
+{{- end }}
 {{- if and .releaseWatch.enabled (not .modelSync.enabled) }}
 - releaseWatch.enabled, but nothing is released. Set modelSync.enabled and modelSync.url.
 {{- end }}
