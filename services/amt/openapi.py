@@ -142,7 +142,8 @@ def _schemas() -> dict[str, Any]:
             timings_s={
                 "type": "object",
                 "additionalProperties": NUMBER,
-                "description": "seconds that each stage took: decode, model, notes, notation, engraving",
+                "description": "seconds that each stage took: decode, model, notes, queue, "
+                "notation, engraving",
             },
             files=files(),
         ),

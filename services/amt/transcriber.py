@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -181,13 +182,17 @@ class Transcriber:
         Raises:
             CopyistError: of the kind that says who can do something about it.
         """
+        asked_at = time.perf_counter()
         written = await self._processes.run(
             notation.write,
             heard.notes,
             NotationOptions(tempo_bpm=options.tempo_bpm, quantise=options.quantise, title=title),
             options.formats,
         )
+        # The way there and back included; next to nothing unless others are before it.
+        waited_s = time.perf_counter() - asked_at - written.notation_s - written.engraving_s
         timings_s = {**heard.timings_s, "notation": written.notation_s, "engraving": written.engraving_s}
+        timings_s["queue"] = max(waited_s, 0.0)
         name, version = self.piano.name, heard.version
         outcomes.count(
             Outcome(name, version, heard.duration_s, len(heard.notes), timings_s, [heard.observation])

@@ -206,8 +206,8 @@ def _schemas() -> dict[str, Any]:
                 timings_s={
                     "type": "object",
                     "additionalProperties": NUMBER,
-                    "description": "seconds that each stage took, summed over pages: open, read, prepare, "
-                    "model, staves, context, assembly, engraving, overlay",
+                    "description": "seconds that each stage took, summed over pages: open, queue, read, "
+                    "prepare, model, staves, context, assembly, engraving, overlay",
                 },
                 files=files(),
             ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
@@ -70,10 +71,24 @@ class ReadPage:
 class PageReader:
     """Reads pages with the models in use; what it does itself, it does in threads."""
 
-    def __init__(self, symbols: SymbolsModel, context: ContextModel | None, threads: Executor) -> None:
+    def __init__(
+        self,
+        symbols: SymbolsModel,
+        context: ContextModel | None,
+        threads: Executor,
+        turns: asyncio.Semaphore,
+    ) -> None:
+        """Name the models.
+
+        Args:
+            symbols, context: the models in use; None where the second was not shipped.
+            threads: where what it does itself is done.
+            turns: a page under way holds one.
+        """
         self.symbols = symbols
         self.context = context
         self._threads = threads
+        self._turns = turns
         self._shadows = Shadows()
 
     async def choose(self, request_id: str, *, begun: Versions | None = None, asked: str = "") -> Chosen:
@@ -102,12 +117,16 @@ class PageReader:
         return replace(chosen, context=self.context.instead_of(chosen.context, failure))
 
     async def read(self, place: PagePlace, chosen: Chosen) -> ReadPage:
-        """Read one page.
+        """Read one page, once it is its turn.
 
         Raises:
             CopyistError: of the kind that says who can do something about it.
         """
-        timings_s: dict[str, float] = {}
+        asked_at = time.perf_counter()
+        async with self._turns:
+            return await self._read(place, chosen, {"queue": time.perf_counter() - asked_at})
+
+    async def _read(self, place: PagePlace, chosen: Chosen, timings_s: dict[str, float]) -> ReadPage:
         with timed(timings_s, "read"):
             picture = await self._in_thread(partial(read_page, place))
         with timed(timings_s, "prepare"):

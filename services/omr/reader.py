@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -91,7 +92,7 @@ class Reader:
         # A page under way is what takes memory: they are counted over all requests.
         self._turns = asyncio.Semaphore(pages_in_flight)
         self._threads = ThreadPoolExecutor(pages_in_flight, thread_name_prefix="page")
-        self.page_reader = PageReader(symbols, context, self._threads)
+        self.page_reader = PageReader(symbols, context, self._threads, self._turns)
 
     def check_room(self) -> None:
         """Raise OverloadedError while as many requests as allowed are being served."""
@@ -212,7 +213,11 @@ class Reader:
         """
         timings_s = _summed([upload.timings_s, *(page.timings_s for page in pages)])
         seen = [page.page for page in pages]
+        asked_at = time.perf_counter()
         written = await self._processes.run(notation.write, seen, options.formats, title)
+        # The way there and back included; next to nothing unless others are before it.
+        waited_s = time.perf_counter() - asked_at - written.assembly_s - written.engraving_s
+        timings_s["queue"] = timings_s.get("queue", 0.0) + max(waited_s, 0.0)
         timings_s |= {"assembly": written.assembly_s, "engraving": written.engraving_s}
         files: dict[PageFormat, tuple[bytes, ...]] = {
             kind: (content,) for kind, content in written.files.items()
@@ -270,20 +275,23 @@ class Reader:
         self, recognition: Recognition, colour_by: ColourBy, numbered: tuple[int, PagePlace]
     ) -> bytes:
         index, place = numbered
-        return await self._in_thread(lambda: overlay_png(read_colours(place), recognition, index, colour_by))
+        async with self._turns:
+            return await self._in_thread(
+                lambda: overlay_png(read_colours(place), recognition, index, colour_by)
+            )
 
     async def _restored(self, place: PagePlace) -> bytes:
-        return await self._in_thread(lambda: restore(read_page(place).image))
+        async with self._turns:
+            return await self._in_thread(lambda: restore(read_page(place).image))
 
     async def _each(self, items: Sequence[T], work: Callable[[T], Awaitable[R]]) -> list[R]:
-        """Do the work on every item, as many at once as there are turns; results in order."""
+        """Do the work, which takes a turn, on every item: as many at once as there are turns, in order."""
         results: dict[int, R] = {}
         waiting = iter(enumerate(items))
 
         async def take() -> None:
             for index, item in waiting:
-                async with self._turns:
-                    results[index] = await work(item)
+                results[index] = await work(item)
 
         try:
             async with asyncio.TaskGroup() as takers:

@@ -73,7 +73,7 @@ class Edge:
         request_id = _request_id(scope)
         scope.setdefault("state", {}).update(request_id=request_id, principal=NOBODY)
         route = _template(self.router, scope)
-        answer = _Answer(send, request_id, route)
+        body, answer = _Body(receive), _Answer(send, request_id, route)
         started_at = time.perf_counter()
         with (
             logs.bind(request_id=request_id),
@@ -82,16 +82,17 @@ class Edge:
             metrics.observe(self.service, "http", route) as request,
         ):
             try:
-                await self._answer(scope, receive, answer, route)
+                await self._answer(scope, body, answer, route)
             finally:
                 request.status = str(answer.status)
+                if body.received_bytes:
+                    metrics.observe_upload(self.service, "http", body.received_bytes)
                 _tell(scope, route, answer.status, time.perf_counter() - started_at, span)
         for begin in later:
             begin(answer.status < 400)
 
-    async def _answer(self, scope: Scope, receive: Receive, answer: _Answer, route: str) -> None:
+    async def _answer(self, scope: Scope, body: _Body, answer: _Answer, route: str) -> None:
         request_id = answer.request_id
-        body = _Body(receive)
         try:
             if route in _OPEN:
                 await self.router(scope, body, answer)
@@ -163,6 +164,7 @@ class _Body:
     def __init__(self, receive: Receive) -> None:
         self.receive = receive
         self.unread = True
+        self.received_bytes = 0
         self.left_s = _UPLOAD_GRACE_S
 
     async def __call__(self) -> Message:
@@ -178,6 +180,7 @@ class _Body:
                 f"{_SLOWEST_BYTES_S} bytes a second.",
                 remedy="Send it over a faster line, or compress it.",
             ) from None
+        self.received_bytes += len(message.get("body", b""))
         self.left_s += len(message.get("body", b"")) / _SLOWEST_BYTES_S - (time.perf_counter() - began)
         self.unread = message["type"] == "http.request" and message.get("more_body", False)
         return message

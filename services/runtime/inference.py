@@ -15,7 +15,7 @@ from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceServicer
 
 from services.errors import CopyistError, InputError, TooLargeError, UnknownOptionError
-from services.runtime import problems, tensors
+from services.runtime import metrics, problems, tensors
 from services.runtime.calls import Call
 
 FILE_INPUT: Final = "file"
@@ -125,6 +125,7 @@ class InferenceService(GRPCInferenceServiceServicer):  # type: ignore[misc]
         async with call.answering():
             self._check_name(request.model_name)
             files, options = self._inputs(request)
+            metrics.observe_upload(self._recogniser.name, "grpc", sum(map(len, files)))
             wanted = self._wanted(request)
             _check_options(options)
             recognised = await self._recogniser.recognise(

@@ -27,6 +27,8 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 #: From a health check to an hour of audio.
 SECONDS_BUCKETS: Final = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900, 3600)
+#: From a scanned page to the largest upload that is accepted.
+_UPLOAD_BUCKETS: Final = tuple(float(1 << power) for power in range(14, 29, 2))
 _MULTIPROCESS_DIRECTORY: Final = "PROMETHEUS_MULTIPROC_DIR"
 
 _REQUESTS = Counter(
@@ -43,6 +45,12 @@ _IN_FLIGHT = Gauge(
     "Requests being served now.",
     ["service", "protocol", "route"],
     multiprocess_mode="livesum",
+)
+_UPLOADS = Histogram(
+    "copyist_upload_bytes",
+    "Bytes of the files that a request brought, as far as they came; what wraps them over HTTP included.",
+    ["service", "protocol"],
+    buckets=_UPLOAD_BUCKETS,
 )
 
 
@@ -71,6 +79,11 @@ def observe(service: str, protocol: str, route: str) -> Iterator[Observed]:
         in_flight.dec()
         _REQUESTS.labels(service, protocol, route, request.status).inc()
         _LATENCY.labels(service, protocol, route).observe(time.perf_counter() - started)
+
+
+def observe_upload(service: str, protocol: str, size_bytes: int) -> None:
+    """Count how much a request brought."""
+    _UPLOADS.labels(service, protocol).observe(size_bytes)
 
 
 def exposition() -> bytes:

@@ -45,7 +45,7 @@ class Settings:
         files_url: where the files of jobs lie: a folder, or `s3://BUCKET/PREFIX`.
         models_url: where published versions of models lie: a folder, or `s3://BUCKET/PREFIX`.
         release_url: where the release manifest is kept: a file, or `configmap://NAME` in a cluster.
-        runs_folder: where runs of retraining and what they have made lie; in a cluster, on a volume of all of them.
+        runs_folder: where runs of retraining and what they have made lie; in a cluster, on a shared volume.
         retrain_jobs: folder with the Jobs that the steps of retraining are run as; empty for processes here.
         registry_url: where MLflow records runs and versions: `sqlite:///FILE`, or a server's address.
         jobs_expire_days: days after its end that a job is forgotten, its files too.
@@ -65,7 +65,7 @@ class Settings:
         trigger_port: port where Alertmanager calls the retraining trigger, and of its health and metrics.
         trigger_token: what Alertmanager must show to the retraining trigger; without it, none runs.
         release_watch_port: port of the health and metrics of what watches canaries.
-        retrain_by: what the trigger starts: `process` on its machine, or `cronjob://NAME`, Jobs of NAME-MODEL.
+        retrain_by: what the trigger starts: `process`, or Jobs of the CronJobs NAME-MODEL, `cronjob://NAME`.
         retrain_budget: how much a triggered retraining may do, as `copyist retrain --budget` knows it.
         retrain_cooldown_h: hours after a triggered retraining of a model in which no other is started.
         retrain_per_month: most retrainings that are triggered within 30 days, of all models together.

@@ -97,7 +97,7 @@ async def test_a_recording_becomes_a_transcription(transcriber: Transcriber, ser
     assert heard.version == "10", "the newest by number"
     assert set(server.asked) == {"10"}, "all of a recording by one version"
     assert heard.files[Format.MIDI].startswith(b"MThd")
-    assert set(heard.timings_s) == {"decode", "model", "notes", "notation", "engraving"}
+    assert set(heard.timings_s) == {"decode", "model", "notes", "queue", "notation", "engraving"}
 
 
 async def test_chunks_are_sent_at_once_but_not_too_many(transcriber: Transcriber, server: Server) -> None:

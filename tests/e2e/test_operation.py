@@ -71,7 +71,9 @@ def test_requests_are_measured_with_the_model_version(http: httpx.Client) -> Non
     assert grown("copyist_work_size_count", "piano", "1") == 1
     assert grown("copyist_work_size_sum", "piano", "1") == pytest.approx(2, abs=0.1)
     assert grown("copyist_checks_total", "piano", "1", "notes_found", "yes") == 1
-    for stage in ("decode", "model", "notes", "notation", "engraving"):
+    assert grown("copyist_upload_bytes_count", "amt", "http") == 2
+    assert 0 < grown("copyist_upload_bytes_sum", "amt", "http") - len(RECORDING) < 2000
+    for stage in ("decode", "model", "notes", "queue", "notation", "engraving"):
         assert grown("copyist_stage_seconds_count", "piano", "1", stage) == 1
     mass = [
         after[key] - before.get(key, 0)

@@ -51,7 +51,7 @@ def test_every_format_is_transcribed(http: httpx.Client, kind: str) -> None:
     assert heard["duration_s"] == pytest.approx(SECONDS, abs=0.1)
     assert heard["model"]["name"] == "piano"
     assert heard["id"] == answer.headers["X-Request-Id"]
-    assert set(heard["timings_s"]) == {"decode", "model", "notes", "notation", "engraving"}
+    assert set(heard["timings_s"]) == {"decode", "model", "notes", "queue", "notation", "engraving"}
     for note in heard["notes"]:
         assert 0 <= note["onset_s"] < note["offset_s"] <= SECONDS + 0.1
         assert 21 <= note["pitch"] <= 108

@@ -146,7 +146,7 @@ async def test_a_page_becomes_notes_and_files(reader: Reader, server: Server) ->
     assert told["decisions"]
     assert json.loads(reading.files[PageFormat.JSON][0])["notes"] == told["notes"]
     assert set(told["timings_s"]) == {
-        *("open", "read", "prepare", "model", "staves", "assembly", "engraving", "overlay")
+        *("open", "queue", "read", "prepare", "model", "staves", "assembly", "engraving", "overlay")
     }
 
 

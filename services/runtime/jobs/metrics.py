@@ -11,7 +11,7 @@ from services.runtime.metrics import SECONDS_BUCKETS
 FINISHED: Final = Counter("copyist_jobs_finished_total", "Jobs that ended.", ["service", "state"])
 STAGE_SECONDS: Final = Histogram(
     "copyist_job_stage_seconds",
-    "Seconds that a stage took, waiting for what was away included.",
+    "Seconds that a stage took, waiting for what was away included; `queued` until a job was first begun.",
     ["service", "stage"],
     buckets=SECONDS_BUCKETS,
 )

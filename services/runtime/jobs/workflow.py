@@ -26,7 +26,7 @@ from services.runtime import logs, problems, tracing
 from services.runtime.files import FileStore, kept_folder
 from services.runtime.jobs import metrics
 from services.runtime.jobs.attempts import Attempts, LostAttemptError
-from services.runtime.jobs.job import JobState
+from services.runtime.jobs.job import Job, JobState
 from services.runtime.jobs.patience import patiently
 from services.runtime.jobs.room import Room
 from services.runtime.jobs.running import Ending, RunningJob
@@ -148,12 +148,20 @@ class JobRunner:
                 running = RunningJob(job, self._scratch, self._files, self._attempts, self._threads)
                 self.running[job_id] = running
                 metrics.UNDER_WAY.labels(self._service).inc()
+                self._count_wait(job)
                 return running
         except BaseException:
             await self._room.leave()
             raise
         await self._room.leave()
         return None
+
+    def _count_wait(self, job: Job) -> None:
+        """Count how long a job has waited, when it is begun for the first time."""
+        if job.attempts == 1 and job.started_at is not None:
+            waited_s = (job.started_at - job.created_at).total_seconds()
+            # Two machines' clocks: a little less than nothing is nothing.
+            metrics.STAGE_SECONDS.labels(self._service, JobState.QUEUED.value).observe(max(waited_s, 0.0))
 
     async def _leave(self, running: RunningJob) -> None:
         del self.running[running.job_id]

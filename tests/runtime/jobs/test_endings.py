@@ -182,5 +182,6 @@ def test_a_worker_tells_of_its_health_and_metrics(small_fleet: MakeFleet) -> Non
     assert 'copyist_jobs_finished_total{service="amt",state="completed"} 1.0' in text
     assert 'copyist_jobs_finished_total{service="amt",state="failed"} 1.0' in text
     assert 'copyist_job_stage_seconds_count{service="amt",stage="engraving"} 1.0' in text
+    assert 'copyist_job_stage_seconds_count{service="amt",stage="queued"} 2.0' in text
     assert 'copyist_jobs_under_way{service="amt"} 0.0' in text
     assert 'copyist_jobs{service="amt",state="queued"}' in text
