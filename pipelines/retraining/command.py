@@ -120,6 +120,7 @@ def retrain(
 def _runner(ours: Settings) -> Runner:
     if not ours.retrain_jobs:
         return ProcessRunner()
+    # ruff: noqa: PLC0415 - Kubernetes' package is installed only where it is needed
     from pipelines.retraining.cluster import cluster_runner
 
     return cluster_runner(Path(ours.retrain_jobs))
