@@ -162,6 +162,10 @@ bench-amt: .venv/test.stamp triton .venv-peer/peer.stamp ## Time the audio servi
 bench-omr: .venv/test.stamp triton ## Time the page service, stage by stage, and over a PDF of 20 pages
 	@$(BIN)/python -m loadtests.bench_omr
 
+.PHONY: bench-monitoring
+bench-monitoring: .venv/test.stamp triton ## Time requests with monitoring on and off, pair by pair
+	@$(BIN)/python -m loadtests.bench_monitoring
+
 ## ---- load
 
 .PHONY: load
