@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from services.errors import CopyistError, DatabaseUnavailableError
 
-_log = logging.getLogger("copyist.database")
+log = logging.getLogger("copyist.database")
 
 #: Seconds that a statement waits for another process's transaction on SQLite.
 _SQLITE_BUSY_S: Final = 30
@@ -111,7 +111,7 @@ def translated() -> Iterator[None]:
 
 def _unavailable(error: Exception) -> DatabaseUnavailableError:
     # What the driver says may name hosts and users: for the log, not for callers.
-    _log.warning("the database is not available: %s", str(error).splitlines()[0])
+    log.warning("the database is not available: %s", str(error).splitlines()[0])
     return DatabaseUnavailableError(
         "The database of jobs does not answer.", remedy="Try again in a few seconds."
     )

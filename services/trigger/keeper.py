@@ -16,7 +16,7 @@ from services.trigger.decisions import RequestState, RetrainingRequest
 from services.trigger.starters import RunPhase, Starter
 from services.trigger.store import RequestStore
 
-_log = logging.getLogger("copyist.trigger")
+log = logging.getLogger("copyist.trigger")
 
 #: Who takes a request for starting it has so long to say that it runs; then another may.
 _LEASE: Final = timedelta(minutes=5)
@@ -101,7 +101,7 @@ class Keeper:
             except DatabaseUnavailableError as error:
                 self._trouble = error
             except Exception:
-                _log.exception("a round over the requests failed")
+                log.exception("a round over the requests failed")
             self._round_at = time.monotonic()
             self._woken.wait(self._every_s)
             self._woken.clear()
@@ -126,17 +126,17 @@ class Keeper:
             raise
         except Exception as error:
             metrics.count_start_failure(request.model)
-            _log.warning("the retraining %s of %s was not started: %s", request.id, request.model, error)
+            log.warning("the retraining %s of %s was not started: %s", request.id, request.model, error)
             self._put_off(request, request.attempts + 1, str(error))
             return
         if self._store.started(request):
-            _log.info("the retraining %s of %s runs: %s", request.id, request.model, request.reason)
+            log.info("the retraining %s of %s runs: %s", request.id, request.model, request.reason)
 
     def _look(self, request: RetrainingRequest) -> None:
         try:
             state = self._starter.look(request)
         except CopyistError as error:
-            _log.warning("the retraining %s could not be looked at: %s", request.id, error)
+            log.warning("the retraining %s could not be looked at: %s", request.id, error)
             return
         if state.phase is RunPhase.ABSENT:
             self._put_off(request, request.attempts, state.message or "The run has vanished.")
@@ -152,7 +152,7 @@ class Keeper:
 
     def _end(self, request: RetrainingRequest, state: RequestState, message: str) -> None:
         if self._store.ended(request, state, _told(message)):
-            _log.info("the retraining %s of %s has %s: %s", request.id, request.model, state, _told(message))
+            log.info("the retraining %s of %s has %s: %s", request.id, request.model, state, _told(message))
 
 
 def _told(message: str) -> str:

@@ -22,7 +22,7 @@ from services.trigger.alerts import Alert, WebhookError, read_alerts
 from services.trigger.decisions import Decision, Policy, Verdict
 from services.trigger.store import RequestStore
 
-_log = logging.getLogger("copyist.trigger")
+log = logging.getLogger("copyist.trigger")
 
 PATH: Final = "/v1/alerts"
 _MOST_BYTES: Final = 4 << 20
@@ -62,7 +62,7 @@ class Receiver:
             return Response(status_code=400)
         except CopyistError as error:
             metrics.count_refused(error.status)
-            _log.warning("a call was refused: %s", error)
+            log.warning("a call was refused: %s", error)
             return problems.response(error, request_id_from(""))
         self._tell(alerts, verdicts)
         return JSONResponse({"decisions": [_told(*each) for each in zip(alerts, verdicts, strict=True)]})
@@ -78,7 +78,7 @@ class Receiver:
     def _tell(self, alerts: list[Alert], verdicts: list[Verdict]) -> None:
         metrics.count(alerts, verdicts, self._policy.models)
         for alert, verdict in zip(alerts, verdicts, strict=True):
-            _log.info("%s: %s: %s", alert.told(), verdict.decision, verdict.reason)
+            log.info("%s: %s: %s", alert.told(), verdict.decision, verdict.reason)
         if any(verdict.decision is Decision.STARTED for verdict in verdicts):
             self._started()
 

@@ -16,7 +16,7 @@ from services.runtime.database import Database
 from services.runtime.door.keys import API_KEYS
 from services.runtime.door.principal import Scope
 
-_log = logging.getLogger("copyist.door")
+log = logging.getLogger("copyist.door")
 
 #: What was used within this time is in use: what nobody uses may expire in peace.
 _IN_USE: Final = timedelta(days=30)
@@ -47,7 +47,7 @@ async def tell_now_and_then(database: Database) -> None:
         except DatabaseUnavailableError:
             pass  # the next minute will do
         except Exception:
-            _log.exception("when keys expire cannot be told")
+            log.exception("when keys expire cannot be told")
         await asyncio.sleep(_EVERY_S)
 
 

@@ -20,7 +20,7 @@ from services.runtime.jobs.store import JobStore
 from services.runtime.jobs.tables import JOBS, job_of, now
 from services.runtime.settings import Settings
 
-_log = logging.getLogger("copyist.jobs")
+log = logging.getLogger("copyist.jobs")
 
 #: Handled at a time, so that no list grows with the number of jobs.
 _BATCH: Final = 200
@@ -67,7 +67,7 @@ class Expiry:
             self._store.erase(expired)
             for service in expired.values():
                 metrics.EXPIRED.labels(service).inc()
-            _log.info("%d jobs have expired", len(expired))
+            log.info("%d jobs have expired", len(expired))
         self._remove_orphans()
         self._end_stranded()
         # Webhooks are told within a day or two; whatever of DBOS is older than its job is of no use.
@@ -111,7 +111,7 @@ class Expiry:
         alive = self._queue.alive(list(jobs))
         for job_id in jobs.keys() - alive:
             job = jobs[job_id]
-            _log.error("the job %s was left behind by its workflow", job_id)
+            log.error("the job %s was left behind by its workflow", job_id)
             problem = problems.document(
                 problems.unexpected(job.submission.request_id), job.submission.request_id
             )

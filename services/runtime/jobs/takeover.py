@@ -20,7 +20,7 @@ from services.runtime.jobs import metrics
 from services.runtime.jobs.queue import JobQueue
 from services.runtime.jobs.tables import WORKERS, now
 
-_log = logging.getLogger("copyist.jobs")
+log = logging.getLogger("copyist.jobs")
 
 #: Seconds after which what this process has taken, but does not work on, is put back.
 _UNSTARTED_S: Final = 10.0
@@ -174,5 +174,5 @@ class Takeover:
         unstarted = self._unstarted.lost(mine, {}, moment)
         for workflow, worker in taken:
             if (worker in lost or workflow in unstarted) and self._queue.put_back(workflow, worker):
-                _log.warning("took %s over from the worker %s", workflow, worker)
+                log.warning("took %s over from the worker %s", workflow, worker)
                 metrics.TAKEN_OVER.labels(self._service).inc()

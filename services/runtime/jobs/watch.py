@@ -17,7 +17,7 @@ from services.runtime.jobs.running import Ending, RunningJob
 from services.runtime.jobs.takeover import Pulse, Takeover, WorkerReplacedError
 from services.runtime.work import in_thread
 
-_log = logging.getLogger("copyist.jobs")
+log = logging.getLogger("copyist.jobs")
 
 #: Seconds between two signs of life, at most.
 _LONGEST_BEAT_S: Final = 2.0
@@ -84,11 +84,11 @@ class Heart:
             except DatabaseUnavailableError as error:
                 self._trouble = error
             except WorkerReplacedError as error:
-                _log.critical("%s", error)
+                log.critical("%s", error)
                 self._replaced()
                 return
             except Exception:
-                _log.exception("a look at the other workers failed")
+                log.exception("a look at the other workers failed")
             self._round_at = time.monotonic()
 
 

@@ -31,7 +31,7 @@ from services.runtime.settings import Settings
 
 __all__ = ["SIGNATURE_HEADER", "Webhooks", "check_webhook_url", "retry_delay_s", "signature"]
 
-_log = logging.getLogger("copyist.jobs")
+log = logging.getLogger("copyist.jobs")
 
 SIGNATURE_HEADER: Final = "Copyist-Signature"
 #: Eight tries spread so lie 10 s, 43 s, 3 min, 13 min, 1 h, 4 h and 17.5 h apart.
@@ -101,7 +101,7 @@ class Webhooks:
         if wanted_again and attempt < self._attempts:
             await patiently(lambda: asyncio.to_thread(self._again, job_id, attempt))
         metrics.WEBHOOKS.labels(result).inc()
-        _log.info("webhook of job %s, try %d: %s", job_id, attempt, result)
+        log.info("webhook of job %s, try %d: %s", job_id, attempt, result)
         return result
 
     def _again(self, job_id: str, attempt: int) -> None:

@@ -37,7 +37,7 @@ from services.runtime.jobs.workflow import JobRunner
 from services.runtime.migrations import prepare
 from services.runtime.settings import Settings
 
-_log = logging.getLogger("copyist.jobs")
+log = logging.getLogger("copyist.jobs")
 
 _COUNTING_S: Final = 10.0
 #: Seconds between two sweeps of what has expired; the first comes somewhere within the first minute.
@@ -165,7 +165,7 @@ class _Worker:
                 self._sweep(expiry),
             )
         ]
-        _log.info("worker %s takes jobs", self.id)
+        log.info("worker %s takes jobs", self.id)
         await self.told_to_end.wait()
         await self._end(runner, durable)
         heart.stop()
@@ -179,7 +179,7 @@ class _Worker:
         """Take no more jobs, let those under way end, and hand back the rest."""
         runner.stopping = True
         limit_s = 0 if self.replaced else self.settings.drain_s
-        _log.info("worker %s ends: %d jobs under way", self.id, len(runner.running))
+        log.info("worker %s ends: %d jobs under way", self.id, len(runner.running))
         stopped = asyncio.create_task(asyncio.to_thread(durable.stop, limit_s + _ENDING_S))
         await asyncio.wait((stopped,), timeout=limit_s)
         for running in tuple(runner.running.values()):
@@ -221,9 +221,9 @@ class _Worker:
             try:
                 await asyncio.to_thread(expiry.sweep)
             except TryAgainError as error:
-                _log.warning("the sweep of expired jobs broke off: %s", error)
+                log.warning("the sweep of expired jobs broke off: %s", error)
             except Exception:
-                _log.exception("the sweep of expired jobs failed")
+                log.exception("the sweep of expired jobs failed")
             wait_s = _SWEEPING_S * random.uniform(0.9, 1.1)  # noqa: S311 - no secret
 
     def _check_alive(self) -> None:
@@ -244,4 +244,4 @@ def _call_soon(loop: asyncio.AbstractEventLoop, act: Callable[[], None]) -> None
 
 
 def _log_waiting(error: Exception) -> None:
-    _log.warning("waits: %s", error.detail if isinstance(error, CopyistError) else error)
+    log.warning("waits: %s", error.detail if isinstance(error, CopyistError) else error)

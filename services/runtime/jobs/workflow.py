@@ -34,7 +34,7 @@ from services.runtime.jobs.stages import Stage
 from services.runtime.settings import Settings
 from services.runtime.work import in_thread
 
-_log = logging.getLogger("copyist.jobs")
+log = logging.getLogger("copyist.jobs")
 R = TypeVar("R")
 
 #: What a step leaves behind: the state that the job ended in, if it did, and its problem document.
@@ -120,9 +120,9 @@ class JobRunner:
             try:
                 outcome: Outcome = DBOS.run_step({"name": stage.state.value}, step)
             except Exception:
-                _log.exception("the stage %s of a job could not be recorded", stage.state.value)
+                log.exception("the stage %s of a job could not be recorded", stage.state.value)
                 return self._failed(running, problems.unexpected(running.request_id))
-            _log.info("stage ended", extra=_which(running, stage))
+            log.info("stage ended", extra=_which(running, stage))
             if outcome["state"] is not None:
                 return outcome
             base += stage.share
@@ -131,7 +131,7 @@ class JobRunner:
     def _step(self, running: RunningJob, stage: Stage, base: float, deadline: float) -> Outcome:
         """Run a stage; what comes back is recorded by DBOS, and the stage never run again."""
         began = time.perf_counter()
-        _log.info("stage began", extra=_which(running, stage))
+        log.info("stage began", extra=_which(running, stage))
         with tracing.span(stage.state.value):
             outcome = self._on_loop(self._stage(running, stage, base, deadline))
         metrics.STAGE_SECONDS.labels(self._service, stage.state.value).observe(time.perf_counter() - began)
@@ -185,7 +185,7 @@ class JobRunner:
         except CopyistError as error:
             return self._failed(running, error)
         except Exception:
-            _log.exception("the stage %s of a job failed unexpectedly", stage.state.value)
+            log.exception("the stage %s of a job failed unexpectedly", stage.state.value)
             return self._failed(running, problems.unexpected(running.request_id))
 
     async def _end(self, running: RunningJob, outcome: Outcome) -> None:
@@ -195,7 +195,7 @@ class JobRunner:
         # Of no use to anybody now. Where it does not work, it goes when the job expires.
         with suppress(StorageUnavailableError):
             await in_thread(self._threads, partial(self._files.remove_tree, kept_folder(running.job_id)))
-        _log.info("job ended: %s", state.value, extra=logs.fields(attempts=running.job.attempts))
+        log.info("job ended: %s", state.value, extra=logs.fields(attempts=running.job.attempts))
 
     def _failed(self, running: RunningJob, error: CopyistError) -> Outcome:
         return {
