@@ -96,7 +96,7 @@ def main() -> None:
     patience.FULL_PATIENCE_S = 2.0  # type: ignore[misc]
     worker._FIRST_SWEEP_S = 1.0  # type: ignore[misc]
     worker._SWEEPING_S = 1.0  # type: ignore[misc]
-    expiry._log.setLevel("INFO")
+    expiry.log.setLevel("INFO")
     worker.run_worker(SERVICE, ToyJobs, Settings.from_environment(), int(sys.argv[1]))
 
 
