@@ -136,6 +136,19 @@ def test_the_services_have_the_settings_they_need_in_a_container() -> None:
     assert variables["PYTHONDONTWRITEBYTECODE"] == "1"
 
 
+def test_training_leads_runs_with_the_code_of_its_tree() -> None:
+    build, final = read("training")
+    assert any("dist/copyist-*.whl" in run.text for run in build.all("RUN"))
+    variables, tree = final.variables, "/srv/copyist"
+    assert [place.text for place in final.all("WORKDIR")] == [tree]
+    assert variables["PYTHONPATH"] == tree
+    assert variables["COPYIST_MODEL_REPOSITORY"] == f"{tree}/model_repository"
+    assert variables["COPYIST_RUNS_FOLDER"].startswith(variables["COPYIST_CACHE"] + "/")
+    assert variables["COPYIST_REVISION"] == "${REVISION}"
+    copied = {copy.words[-1] for copy in final.all("COPY")}
+    assert {"services", "pipelines", "model_repository"} <= copied
+
+
 def test_training_has_the_system_packages_that_make_installs() -> None:
     script = (REPOSITORY_ROOT / ".ci" / "system-packages").read_text()
     wanted = set(re.findall(r"\[([a-z0-9-]+)\]=", script.split("training)")[1].split(";;")[0]))
