@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 from loadtests.release.outcome import Outcome, table
-from loadtests.release.scenarios import CALM_S, SCENARIOS, Stage, calm, while_loading
+from loadtests.release.scenarios import CALM_S, SCENARIOS, Stage, calm, played, while_loading
 from loadtests.release.site import HURRY, Site
 from services.errors import CopyistError
 
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> list[Outcome]:
             first = calm(stage)
             outcomes.append(first)
             for name in args.scenario or SCENARIOS:
-                outcomes.append(SCENARIOS[name](stage))
+                outcomes.append(played(name, stage))
                 _say("\n".join(table(outcomes[-1:])[1:]))
             outcomes.append(while_loading(stage, first.figures["p99 s"]))
         for log in (Path(temporary) / "release-watch.log", *(Path(temporary) / "run").glob("*.log")):

@@ -11,6 +11,7 @@ from typing import Final
 from loadtests.release.outcome import Outcome, failures, most_of, p99_s
 from loadtests.release.site import Maker, Site
 from loadtests.release.traffic import Sent, Traffic
+from services.errors import CopyistError
 from services.operate.canary.decision import Plan
 from services.operate.canary.watcher import BY
 from services.runtime.release.index import MODEL_FILE
@@ -69,6 +70,16 @@ class Stage:
     def _there(self, version: ModelVersion) -> bool:
         release = self.site.release(MODEL)
         return self.site.in_force() or release is None or release.canary is None
+
+
+def played(name: str, stage: Stage) -> Outcome:
+    """Play one of SCENARIOS; one that does not come to its end has not held."""
+    try:
+        return SCENARIOS[name](stage)
+    except (CopyistError, TimeoutError) as error:
+        outcome = Outcome(name)
+        outcome.check("it comes to its end", error, held=False)
+        return outcome
 
 
 def calm(stage: Stage) -> Outcome:
@@ -133,15 +144,19 @@ def by_hand(stage: Stage) -> Outcome:
     site.wait_for("the canary answers", lambda: _answered(stage, version, began) >= 5, _PATIENCE_S)
     told = time.time()
     done = site.command("release", "rollback", MODEL)
+    took_s = time.time() - told
     outcome.check("the command succeeds", done.stderr or "yes", held=done.returncode == 0)
     time.sleep(_BY_HAND_S + _SETTLED_S)
     sent = stage.between(began, time.time() - _SETTLED_S)
     outcome.seconds = time.time() - began
     outcome.count(sent, version.number)
     by_it = [each for each in sent if each.version == version.number]
-    last_sent = max(each.at for each in by_it) - told
     last_answer = max(each.ended_at for each in by_it) - told
-    outcome.figures = {"last request that it took, s": last_sent, "its last answer, s": last_answer}
+    outcome.figures = {
+        "the command took, s": took_s,
+        "last request that it took, s": max(each.at for each in by_it) - told,
+        "its last answer, s": last_answer,
+    }
     outcome.check(
         f"within {_BY_HAND_S:.0f} s it answers nothing any more",
         f"{last_answer:.1f} s",
@@ -157,7 +172,7 @@ def damaged(stage: Stage) -> Outcome:
     for name, damage in (("a changed byte", _change_byte), ("half of a file", _cut)):
         # Files of the same content are one: other scenarios must not meet these.
         version = site.publish(MODEL, spoiled_models.too_large if damage is _cut else spoiled_models.noisy)
-        file = site.artefacts.index(MODEL, version).files[MODEL_FILE]
+        file = site.artefacts.index(MODEL, version.number).files[MODEL_FILE]
         damage(Path(site.options.models_url) / "blobs" / file.sha256)
         revision = site.board.read().revision
         stage.load(version, 0.5, automatic=True)
