@@ -162,6 +162,7 @@ def webhooks(delivered: float, lost: float, minutes: int = 150) -> tuple[Series,
 
 
 AMT = {"service": "amt"}
+CANARY = {"model": "piano", "version": "2"}
 OMR = {"service": "omr"}
 OLDEST = "copyist_jobs_oldest_queued_seconds"
 KEYS = "copyist_api_keys_soonest_expiry_timestamp_seconds"
@@ -217,6 +218,24 @@ SCENARIOS = (
         30,
         ready((1, 1), (1, 0)),
         ready((1, 1), (1, 1), (0, 0)),
+    ),
+    Scenario(
+        "CopyistVersionNotServed",
+        {"model": "piano", "version": "2"},
+        30,
+        tuple(gauge("copyist_sync_ready", {**CANARY, "instance": n}, n, 60) for n in (0, 1)),
+        tuple(gauge("copyist_sync_ready", {**CANARY, "instance": n}, 1, 60) for n in (0, 1)),
+    ),
+    Scenario(
+        "CopyistReleaseUnreadable",
+        {"job": "copyist-amt"},
+        30,
+        tuple(
+            gauge("copyist_release_readable", {"job": "copyist-amt", "instance": n}, n, 60) for n in (0, 1)
+        ),
+        tuple(
+            gauge("copyist_release_readable", {"job": "copyist-amt", "instance": n}, 1, 60) for n in (0, 1)
+        ),
     ),
     Scenario("CopyistModelQueueLong", {"model": "piano"}, 30, queue(6), queue(4)),
     Scenario("CopyistModelCallsFailing", {"model": "piano"}, 30, calls(9, 1), calls(99, 1)),
