@@ -98,9 +98,15 @@ def note_f1(page: EngravedPage, recognition: Recognition) -> float | None:
     return _f1(right, len(found), len(printed))
 
 
-def agreement(one: Sequence[Symbol], other: Sequence[Symbol]) -> float:
-    """F1 between two readings of one page, by class and place of their symbols."""
-    return _f1(len(_matched(*_of(one), *_of(other))), len(one), len(other))
+def agreement(one: Sequence[Symbol], other: Sequence[Symbol]) -> tuple[float, float]:
+    """How alike two readings of one page are.
+
+    Returns:
+        F1 of their symbols, by class and place; mean difference of the confidence in those that both have.
+    """
+    pairs = _matched(*_of(one), *_of(other))
+    apart = [abs(one[mine].confidence - other[theirs].confidence) for mine, theirs in pairs]
+    return _f1(len(pairs), len(one), len(other)), float(np.mean(apart)) if apart else 0.0
 
 
 def _of(symbols: Sequence[Symbol]) -> tuple[NDArray[np.int64], Places]:

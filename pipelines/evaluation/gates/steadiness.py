@@ -49,20 +49,15 @@ def split(suite: Suite, files: ModelFiles, budgets: Budgets) -> list[Finding]:
     if suite.splits is None:
         return []
     found = suite.splits(files)
-    agreement, difference = found["agreement"], found.get("difference")
-    figures = {**found, "least_agreement": budgets.split_agreement}
-    parts = [f"agree by an F1 of {agreement:.4f} ({budgets.split_agreement:g} is asked)"]
-    passed = agreement >= budgets.split_agreement
-    if difference is not None:
-        passed = passed and difference <= budgets.split_difference
-        figures["most_difference"] = budgets.split_difference
-        parts.append(
-            f"their posteriors differ by {difference:.2f} of 255 in the mean "
-            f"({budgets.split_difference:g} is allowed)"
-        )
-    return [
-        Finding("split", passed, f"Readings of one input, cut in other places, {'; '.join(parts)}.", figures)
-    ]
+    agreement, difference = found["agreement"], found["difference"]
+    limits = {"least_agreement": budgets.split_agreement, "most_difference": suite.split_difference}
+    passed = agreement >= budgets.split_agreement and difference <= suite.split_difference
+    text = (
+        f"Readings of one input, cut in other places, agree by an F1 of {agreement:.3f} "
+        f"({budgets.split_agreement:g} is asked), and their posteriors differ by {difference:.2f} steps of "
+        f"1/255 in the mean ({suite.split_difference:g} are allowed)."
+    )
+    return [Finding("split", passed, text, found | limits)]
 
 
 def _ask(suite: Suite, session: onnxruntime.InferenceSession, given: NDArray[Any]) -> Sequence[NDArray[Any]]:

@@ -39,8 +39,10 @@ class Suite:
         tolerance: how far they may.
         unit: of both.
         timed_batch: rows of the call that is timed, as services usually make it.
-        splits: how well a version agrees with itself where its input is split in other places; None where
-            nothing is split.
+        splits: how a version agrees with itself where its input is split in other places: `agreement`, the F1
+            of what it finds, and `difference`, the mean difference of its posteriors in steps of 1/255; None
+            where nothing is split.
+        split_difference: how large that difference may be.
     """
 
     contract: ModelContract
@@ -55,6 +57,7 @@ class Suite:
     unit: str
     timed_batch: int = 1
     splits: Callable[[ModelFiles], dict[str, float]] | None = None
+    split_difference: float = 0.0
 
 
 SUITES: Final[Mapping[str, Suite]] = {
@@ -70,6 +73,7 @@ SUITES: Final[Mapping[str, Suite]] = {
         tolerance=1.0,
         unit="steps of 1/255",
         splits=piano.splits,
+        split_difference=1.0,
     ),
     SYMBOLS.model: Suite(
         contract=SYMBOLS,
@@ -83,6 +87,7 @@ SUITES: Final[Mapping[str, Suite]] = {
         tolerance=0.005,
         unit="px or shares",
         splits=symbols.splits,
+        split_difference=6.0,
     ),
     CONTEXT.model: Suite(
         contract=CONTEXT,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -118,26 +119,29 @@ def splits(files: ModelFiles) -> dict[str, float]:
     """Read one page with its tiles' edges in several places.
 
     Returns:
-        `agreement`: the least F1 between the symbols found in two ways, by class and place.
+        `agreement`: the least F1 between the symbols found in two ways, by class and place; `difference`: the
+        largest mean difference of the confidence in them, in units of 1/255.
     """
     model = SymbolsModel(open_session(files.onnx))
     page, scores = demo_page(), least_scores(files.card)
     first, _ = find_symbols(page, model, scores)
-    agreements = []
+    alike = []
     for down, right in _SHIFTS:
         # Ink in the corner, lest the tiles move along with the page.
         image = cv2.copyMakeBorder(page.image, down, 0, right, 0, cv2.BORDER_CONSTANT, value=255)
         image[:4, :4] = 0
         moved, _ = find_symbols(replace(page, image=image), model, scores)
         back = [replace(symbol, x=symbol.x - right, y=symbol.y - down) for symbol in moved]
-        agreements.append(agreement(first, back))
-    return {"agreement": float(min(agreements))}
+        alike.append(agreement(first, back))
+    agreements, differences = zip(*alike, strict=True)
+    return {"agreement": min(agreements), "difference": 255 * max(differences)}
 
 
 def _context() -> ModelFiles:
     return ModelFiles.of(REPOSITORY / CONTEXT.model)
 
 
+@cache
 def demo_page() -> PreparedPage:
     """The page that ships with the client, prepared."""
     image = cv2.imread(str(PAGE), cv2.IMREAD_GRAYSCALE)

@@ -24,7 +24,6 @@ class Budgets:
             to 1; where it cannot, there were too few pieces.
         false_alarm: chance that the gate `quality` stops a candidate that is no worse, 0 to 1.
         split_agreement: least F1 between two readings of one input that was cut in other places.
-        split_difference: the most that posteriors of such readings differ in the mean, in steps of 1/255.
         latency_ratio: time of the candidate for one call, over the champion's.
         size_bytes: of the model's file.
     """
@@ -34,7 +33,6 @@ class Budgets:
     unproven_loss: float = 0.05
     false_alarm: float = 0.05
     split_agreement: float = 0.98
-    split_difference: float = 1.0
     latency_ratio: float = 1.25
     size_bytes: int = LARGEST_FILE_BYTES
 
