@@ -13,13 +13,14 @@ from services.runtime.profiles import Edges, Observation, shares
 EDGES: Final[Edges] = MappingProxyType(
     {
         "staff_space_px": (8.0, 10.0, 12.0, 14.0, 16.0, 18.0, 20.0, 24.0, 30.0),
-        "tilt_deg": (0.1, 0.25, 0.5, 1.0, 2.0, 4.0),
-        "bend_spaces": (0.1, 0.2, 0.3, 0.5, 0.8, 1.2, 2.0),
-        "unevenness": (0.02, 0.05, 0.1, 0.2, 0.3, 0.5),
-        "midtone_share": (0.005, 0.02, 0.05, 0.1, 0.2),
+        "tilt_deg": (0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0),
+        "bend_spaces": (0.1, 0.15, 0.2, 0.3, 0.5, 0.8, 1.2, 2.0),
+        # Half of all scans are of one bit a pixel: even, and without midtones.
+        "unevenness": (0.005, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5),
+        "midtone_share": (0.005, 0.02, 0.035, 0.05, 0.07, 0.1, 0.2),
         "ink_share": (0.02, 0.04, 0.06, 0.08, 0.1, 0.13, 0.17),
-        "edge_px": (1.2, 1.5, 2.0, 2.5, 3.0, 4.0),
-        "symbols_per_staff": (20.0, 40.0, 60.0, 80.0, 110.0, 150.0, 200.0),
+        "edge_px": (1.2, 1.35, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0),
+        "symbols_per_staff": (20.0, 40.0, 60.0, 80.0, 100.0, 120.0, 140.0, 170.0, 200.0),
         "confidence": (0.3, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95),
     }
 )
