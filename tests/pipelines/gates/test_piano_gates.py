@@ -76,7 +76,9 @@ def put_a_validation_piece() -> None:
     np.savez(
         piece_path(FIRST_VALIDATION),
         audio=np.tile(content.audio, 4),
-        notes=np.concatenate([content.notes + [at, at, 0, 0] for at in EXCERPT_S * np.arange(4)]),
+        notes=np.concatenate(
+            [content.notes + at * np.array([1, 1, 0, 0]) for at in EXCERPT_S * np.arange(4)]
+        ),
         piano="test",
     )
 
