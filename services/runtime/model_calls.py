@@ -9,7 +9,7 @@ from typing import Final
 
 from prometheus_client import Counter, Histogram
 
-from services.errors import CopyistError
+from services.errors import CopyistError, VersionMissingError
 from services.runtime.release.manifest import Role
 
 #: From a chunk on a GPU to a queue of a minute.
@@ -17,7 +17,7 @@ _BUCKETS: Final = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
 
 _CALLS = Counter(
     "copyist_model_calls_total",
-    "Calls of the model server, by how they ended: ok, or the kind of problem.",
+    "Calls of the model server, by how they ended: ok, version-missing, or the kind of problem.",
     ["model", "version", "outcome"],
 )
 _RETRIES = Counter(
@@ -45,7 +45,7 @@ def observe(model: str, version: str, role: Role) -> Iterator[None]:
         yield
         outcome = "ok"
     except CopyistError as error:
-        outcome = error.slug
+        outcome = kind_of(error)
         raise
     except Exception:
         outcome = CopyistError.slug
@@ -53,6 +53,13 @@ def observe(model: str, version: str, role: Role) -> Iterator[None]:
     finally:
         _CALLS.labels(model, version, outcome).inc()
         _SECONDS.labels(model, version).observe(time.perf_counter() - started)
+
+
+def kind_of(error: BaseException | None) -> str:
+    """Name the kind of problem that a call met; callers of a service are not told all that finely."""
+    if isinstance(error, VersionMissingError):
+        return "version-missing"
+    return error.slug if isinstance(error, CopyistError) else CopyistError.slug
 
 
 def count_retry(model: str, problem: str) -> None:

@@ -18,7 +18,7 @@ from services.errors import (
     OverloadedError,
     VersionMissingError,
 )
-from services.runtime import logs, profiles
+from services.runtime import logs, model_calls, profiles
 from services.runtime.cards import read_card
 from services.runtime.contract import ModelContract
 from services.runtime.problems import NotFoundError
@@ -43,7 +43,7 @@ _READY: Final = Gauge(
 _FALLBACKS: Final = Counter(
     "copyist_release_fallbacks_total",
     "Requests that another version answered than the one that the release has for them, by that one and the "
-    "reason: not-ready, or the kind of problem that it answered with.",
+    "reason: not-ready, version-missing, or the kind of problem that it answered with.",
     ["model", "version", "reason"],
 )
 
@@ -174,7 +174,7 @@ class ServedModel:
         """Give the version that is to answer in place of one on trial that failed to, and count that."""
         assert failed.instead is not None  # noqa: S101 - such failures are raised of no others
         cause = failure.__cause__
-        _FALLBACKS.labels(self.name, failed.number, getattr(cause, "slug", CopyistError.slug)).inc()
+        _FALLBACKS.labels(self.name, failed.number, model_calls.kind_of(cause)).inc()
         log.warning(
             "version %s of %s answers in place of %s: %s",
             failed.instead.number,

@@ -335,3 +335,14 @@ async def test_calls_of_versions_in_the_shadow_are_not_counted_among_those_of_re
     await client.infer(PLUS_ONE, "3", {"x": X}, Role.CANARY)
     await client.infer(PLUS_ONE, "4", {"x": X}, Role.SHADOW)
     assert (counted("3"), counted("4")) == (before[0] + 1, before[1])
+
+
+async def test_a_version_that_is_missing_is_told_from_a_server_that_is_away(
+    served: tuple[Server, TritonClient],
+) -> None:
+    server, client = served
+    labels = {"model": PLUS_ONE.model, "version": "5", "outcome": "version-missing"}
+    server.failures = [(grpc.StatusCode.NOT_FOUND, "version 5 is not found")]
+    with pytest.raises(VersionMissingError):
+        await client.infer(PLUS_ONE, "5", {"x": X}, Role.CANARY)
+    assert REGISTRY.get_sample_value("copyist_model_calls_total", labels) == 1
