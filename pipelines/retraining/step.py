@@ -40,12 +40,14 @@ class Workplace:
         record: of the run.
         folder: takes what the step makes. What an interrupted attempt left is still there.
         key: of the step.
+        leads: whether this process keeps the step's records; one that works beside it writes nothing.
     """
 
     run: Run
     record: RunRecord
     folder: Path
     key: str
+    leads: bool = True
 
     @property
     def champion(self) -> Path:
@@ -137,7 +139,7 @@ def assist(step: Step, run: Run, work: StepFunction) -> None:
     folder = run.made_folder(step.name, key)
     if not (folder / CONTENTS).exists():
         folder.mkdir(parents=True, exist_ok=True)
-        work(Workplace(run, record, folder, key))
+        work(Workplace(run, record, folder, key, leads=False))
 
 
 def key_of(step: Step, record: RunRecord, inputs: Mapping[str, str]) -> str:
