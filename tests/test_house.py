@@ -82,6 +82,13 @@ def test_the_services_load_no_training_framework() -> None:
                 *("services.client", "services.triton", "services.local"),
             ),
         ),
+        (
+            "trigger",
+            (
+                *("services.music", "services.amt", "services.omr", "services.operate"),
+                *("services.client", "services.triton", "services.local"),
+            ),
+        ),
         ("amt", ("services.omr", "services.client", "services.triton", "services.local")),
         ("omr", ("services.amt", "services.client", "services.triton", "services.local")),
         ("triton", ("services.music", "services.amt", "services.omr", "services.client", "services.local")),
