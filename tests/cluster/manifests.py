@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import yaml
 from kubernetes.client import Configuration
 
 from services.cluster.connection import Cluster
@@ -17,6 +19,25 @@ def connected(api: ApiServer, *, token: str = TOKEN, patience_s: float = 5.0) ->
     configuration = Configuration(host=api.url)
     configuration.api_key["BearerToken"] = f"Bearer {token}"
     return Cluster(configuration, NAMESPACE, patience_s=patience_s)
+
+
+def kubeconfig(api: ApiServer, folder: Path) -> Path:
+    """Write a kubeconfig for it."""
+    path = folder / "kubeconfig"
+    context = {"cluster": "here", "user": "me", "namespace": NAMESPACE}
+    path.write_text(
+        yaml.safe_dump(
+            {
+                "apiVersion": "v1",
+                "kind": "Config",
+                "current-context": "here",
+                "clusters": [{"name": "here", "cluster": {"server": api.url}}],
+                "users": [{"name": "me", "user": {"token": TOKEN}}],
+                "contexts": [{"name": "here", "context": context}],
+            }
+        )
+    )
+    return path
 
 
 def training(name: str = "train-piano-7", *, image: str = "copyist-training:0.1.0") -> dict[str, Any]:

@@ -21,9 +21,9 @@ from services.cluster import rules
 from services.cluster.connection import Cluster
 from services.cluster.errors import JobNameTakenError
 from services.cluster.pods import LogPosition
-from tests.cluster.api_server import NAMESPACE, TOKEN, ApiServer
+from tests.cluster.api_server import ApiServer
 from tests.cluster.kubelet import ROOT, Kubelet, running
-from tests.cluster.manifests import later, rights
+from tests.cluster.manifests import kubeconfig, later, rights
 from tests.cluster.tiny_steps import BROKEN, MAKE, TWICE, tiny_run
 from tests.waiting import wait_for
 
@@ -267,24 +267,6 @@ class TestLosingTheLeader:
         told = [line.partition(" ")[2] for line in log.read_text().splitlines()]
         rounds = [line for line in told if line.startswith("round")]
         assert rounds == [f"round {number + 1}" for number in range(len(rounds))]
-
-
-def kubeconfig(api: ApiServer, folder: Path) -> Path:
-    path = folder / "kubeconfig"
-    context = {"cluster": "here", "user": "me", "namespace": NAMESPACE}
-    path.write_text(
-        yaml.safe_dump(
-            {
-                "apiVersion": "v1",
-                "kind": "Config",
-                "current-context": "here",
-                "clusters": [{"name": "here", "cluster": {"server": api.url}}],
-                "users": [{"name": "me", "user": {"token": TOKEN}}],
-                "contexts": [{"name": "here", "context": context}],
-            }
-        )
-    )
-    return path
 
 
 def test_the_place_in_a_log_is_found_again(tmp_path: Path) -> None:

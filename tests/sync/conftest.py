@@ -20,6 +20,7 @@ MODELS = (
     "shadowed",
     "again",
     "killed",
+    "sidecar",
 )
 
 

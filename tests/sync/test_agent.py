@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +16,17 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
+from services.cluster.config_maps import ConfigMaps
 from services.local.stack import state
 from services.runtime.release import steps
+from services.runtime.release.config_map_board import ConfigMapBoard
 from services.runtime.release.manifest import ModelVersion
 from services.runtime.triton import TritonClient
+from services.triton.environment import REPOSITORY_ROOT
+from tests.charts.rendering import CASES, environment, find, merged, render
+from tests.cluster.api_server import ApiServer, serving
+from tests.cluster.manifests import connected, kubeconfig
+from tests.databases import S3Server
 from tests.sync.agent_process import STEPS
 from tests.sync.sites import Site, contract, told
 from tests.triton.models import lookup_model
@@ -206,3 +216,56 @@ def test_an_agent_that_is_killed_at_every_step_gets_there(triton: Site, tmp_path
     assert not list((triton.options.served_models / ".aside").iterdir())
     served = (triton.options.served_models / model / "2" / "model.onnx").read_bytes()
     assert served == (tmp_path / "next" / "model.onnx").read_bytes()
+
+
+def test_the_charts_sidecar_follows_a_config_map_to_models_in_object_storage(
+    triton: Site, s3_server: S3Server, tmp_path: Path
+) -> None:
+    """As the chart has it, but that paths, ports and addresses are this machine's."""
+    model, options = "sidecar", triton.options
+    bucket = s3_server.new_bucket()
+    values = {
+        "modelSync": {"url": bucket, "port": options.sync_port},
+        "settings": {"host": options.host, "modelRepository": str(options.model_repository)},
+    }
+    objects = render(merged(CASES["model-sync"], values))
+    pod = find(objects, "Deployment", "copyist-triton")["spec"]["template"]["spec"]
+    (sidecar,) = [each for each in pod["initContainers"] if each["name"] == "model-sync"]
+    variables = {
+        **environment(objects, sidecar),
+        "COPYIST_TRITON_URL": options.variables["COPYIST_TRITON_URL"],
+    }
+    command = [str(options.served_models) if word == "/models" else word for word in sidecar["command"]]
+    assert command[0] == "copyist"
+    with pytest.MonkeyPatch.context() as patched, serving(ApiServer()) as api:
+        for name, value in s3_server.variables.items():
+            patched.setenv(name, value)
+        api.put("configmaps", find(objects, "ConfigMap", "copyist-release"))
+        reader = find(objects, "Role", "copyist-release-reader")["rules"]
+        site = replace(triton, options=replace(options, models_url=bucket))
+        version = site.publish(tmp_path / "next", model, lookup_model(20))
+        process = subprocess.Popen(
+            [sys.executable, "-m", "services.client.cli", *command[1:]],
+            cwd=REPOSITORY_ROOT,
+            env={**os.environ, **variables, "KUBECONFIG": str(kubeconfig(api, tmp_path))},
+        )
+        try:
+            wait_for(site.ready)
+            assert {(call.verb, call.resource, call.name or "copyist-release") for call in api.calls} <= {
+                (verb, resource, name)
+                for rule in reader
+                for verb in rule["verbs"]
+                for resource in rule["resources"]
+                for name in rule["resourceNames"]
+            }
+            board = ConfigMapBoard(ConfigMaps(connected(api)), "copyist-release")
+            first = site.artefacts.shipped(model)
+            steps.apply(
+                board,
+                lambda manifest: steps.start_canary(manifest, model, version, 0.5, shipped=first, by="tests"),
+            )
+            site.wait(model, "1", "2")
+            assert site.lies(model) == {"1", "2"}
+        finally:
+            process.terminate()
+            assert process.wait(timeout=30) == 0

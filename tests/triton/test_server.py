@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import signal
+import subprocess
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
@@ -22,6 +23,7 @@ from services.errors import ModelError, ModelUnavailableError, OverloadedError
 from services.local.stack import LocalStack
 from services.runtime import triton
 from services.runtime.triton import ModelTimes, TritonClient
+from services.triton.environment import REPOSITORY_ROOT
 from tests.triton.models import LOOKUP, SLOW, add, add_version, lookup_model
 
 pytestmark = pytest.mark.stack
@@ -222,3 +224,26 @@ async def test_a_model_that_cannot_be_loaded_leaves_the_others_served(
     assert answer.status_code == 400
     assert "INVALID_PROTOBUF" in answer.text
     assert await look_up(client, 2) == [20]
+
+
+async def test_the_charts_probe_asks_for_models_and_not_for_every_version(
+    served: LocalStack, client: TritonClient
+) -> None:
+    """Under strict readiness one version that cannot be loaded would make the server unready for good."""
+    port = str(served.options.triton_http_port)
+    script = REPOSITORY_ROOT / "charts" / "copyist" / "files" / "models-ready.sh"
+
+    def probe(*models: str) -> tuple[int, str]:
+        variables = {**os.environ, "MODELS": " ".join(models), "PORT": port}
+        command = ["bash", "-c", script.read_text()]
+        done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout
+
+    models = served.options.served_models
+    (models / "lookup" / "7").mkdir()
+    (models / "lookup" / "7" / "model.onnx").write_bytes(b"no model")
+    shutil.copyfile(served.options.model_repository / "lookup/config.pbtxt", models / "lookup/config.pbtxt")
+    assert change(served, "load", "lookup").status_code == 400
+    assert await look_up(client, 1, version="1") == [10]
+    assert await asyncio.to_thread(probe, "lookup", "slow") == (0, "")
+    assert await asyncio.to_thread(probe, "lookup", "absent") == (1, "no version of absent is ready\n")
