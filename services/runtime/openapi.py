@@ -78,7 +78,7 @@ def description(
 
 def _models(tag: str) -> dict[str, Any]:
     return {
-        "summary": "List the models, an entry for each version that is ready",
+        "summary": "List the models, an entry for each version that answers requests",
         "tags": [tag],
         "responses": {
             "200": {
@@ -179,6 +179,7 @@ _SCHEMAS: Final = {
         name=STRING,
         version=STRING,
         ready={"type": "boolean"},
+        role={"enum": ["stable", "canary"], "description": "a canary answers some requests, on trial"},
         card={"type": "object", "description": "SHA-256, data, licence and measures, as far as stated"},
     ),
     "Problem": object_of(
