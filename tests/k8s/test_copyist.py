@@ -88,8 +88,7 @@ class TestOverlay:
         prefix = values(overlay)["image"]["registry"] + "/"
         used = {c["image"] for _, spec in pod_templates(largest(overlay)) for c in containers(spec)}
         ours = {image.removeprefix(prefix).split(":")[0] for image in used if image.startswith(prefix)}
-        assert ours == {"copyist"}
-        assert names == ours | {"copyist-training"}
+        assert ours == names == {"copyist", "copyist-training"}
 
     def test_secrets_are_asked_for_by_the_names_that_they_are_made_with(self, overlay: str) -> None:
         made = {
@@ -146,6 +145,34 @@ class TestOverlay:
         assert cpu <= 3500
         assert memory <= 14 * 1024
         assert gpus == 1
+
+    @pytest.mark.parametrize("gpus", [1, 4])
+    def test_training_fits_the_nodes_of_training_and_no_others(self, overlay: str, gpus: int) -> None:
+        training = {"gpu": {"count": gpus}, "enabled": True}
+        objects = render(merged(values(overlay), {"modelSync": {"enabled": True}, "retraining": training}))
+        (manifests,) = (
+            each
+            for each in of_kind(objects, "ConfigMap")
+            if each["metadata"]["name"] == "copyist-retrain-jobs"
+        )
+        spec = yaml.safe_load(manifests["data"]["gpu.yaml"])["spec"]["template"]["spec"]
+        keys = {t["key"] for t in spec["tolerations"]}
+        pool = one(overlay, "NodePool", "training")["spec"]
+        assert {taint["key"] for taint in pool["template"]["spec"]["taints"]} <= keys
+        assert spec["nodeSelector"].items() <= pool["template"]["metadata"]["labels"].items()
+        assert not spec["nodeSelector"].items() <= (
+            one(overlay, "NodePool", "gpu")["spec"]["template"]["metadata"]["labels"].items()
+        )
+        counts = next(
+            each["values"]
+            for each in pool["template"]["spec"]["requirements"]
+            if each["key"] == "karpenter.k8s.aws/instance-gpu-count"
+        )
+        assert str(gpus) in counts
+        assert gpus <= int(pool["limits"]["nvidia.com/gpu"])
+        # g6.2xlarge, the smallest: 8 cores and 32 GiB, of which the system keeps some.
+        cpu, memory, asked_gpus = asked({"spec": spec})
+        assert (cpu <= 7500, memory <= 28 * 1024, asked_gpus) == (True, True, gpus)
 
     def test_all_that_may_run_at_once_is_within_the_quota_and_the_nodes(self, overlay: str) -> None:
         scaled = {
