@@ -82,6 +82,13 @@ def test_leader_and_steps_see_the_same_folder_and_read_the_same_settings(made: d
     assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
 
 
+def test_the_trigger_sees_how_runs_stand_and_changes_nothing() -> None:
+    pod = find(case("operators"), "Deployment", "copyist-trigger")["spec"]["template"]
+    assert mounted(pod) == {"copyist-retrain": "/var/cache/copyist"}
+    (mount,) = (each for each in pod["spec"]["containers"][0]["volumeMounts"] if each["name"] == "runs")
+    assert mount["readOnly"] is True
+
+
 def test_a_run_has_the_name_of_its_job_whichever_pod_leads_it() -> None:
     (container,) = leader(case("retraining"))["spec"]["containers"]
     assert container["command"] == ["copyist", "retrain", "piano", "--run", "$(COPYIST_RETRAIN_JOB_NAME)"]

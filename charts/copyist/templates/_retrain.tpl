@@ -13,11 +13,14 @@
   value: /srv/copyist/model_repository
 {{- end -}}
 
-{{/* Takes root, config, and jobs: whether the Jobs' manifests are mounted, too. */}}
+{{/* Takes root, config, jobs: whether the Jobs' manifests are mounted, too; and readOnly: whether the folder is only read. */}}
 {{- define "copyist.retrainMounts" -}}
 {{- include "copyist.volumeMounts" . }}
   - name: runs
     mountPath: {{ include "copyist.retrainFolder" .root }}
+    {{- if .readOnly }}
+    readOnly: true
+    {{- end }}
   {{- if .jobs }}
   - name: jobs
     mountPath: /etc/copyist/retrain
