@@ -128,7 +128,7 @@ EXPECTED: Final = {
         for port in (443, 6443)
     }
     | {(pod, place, 5432) for pod in ("retrain", "trigger") for place in ("internet", "private")}
-    | {("retrain", "pod-identity", 80)},
+    | {(pod, "pod-identity", 80) for pod in ("retrain", "release-watch")},
 }
 
 

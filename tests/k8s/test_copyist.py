@@ -33,7 +33,10 @@ def release(overlay: str) -> tuple[Object, ...]:
 @cache
 def largest(overlay: str) -> tuple[Object, ...]:
     """The same with everything that can be switched on."""
-    on = {"modelSync": {"enabled": True}, "retraining": {"enabled": True}}
+    on: dict[str, Any] = {
+        name: {"enabled": True} for name in ("modelSync", "retraining", "releaseWatch", "trigger")
+    }
+    on["trigger"]["existingSecret"] = {"name": "trigger"}
     return tuple(render(merged(values(overlay), on), namespace="copyist"))
 
 
@@ -115,8 +118,9 @@ class TestOverlay:
             if association["namespace"] == "copyist"
         }
         assert bound <= accounts
-        # Who runs but has no rights at AWS: migrations reach the database alone, tests the services.
-        assert all(name.endswith(("-migrate", "-test")) for name in accounts - bound)
+        # Who runs but has no rights at AWS: migrations reach the database alone, tests the services, the
+        # trigger the database and Kubernetes.
+        assert all(name.endswith(("-migrate", "-test", "-trigger")) for name in accounts - bound)
 
     def test_claims_name_storage_classes_that_are_made(self, overlay: str) -> None:
         for claim in of_kind(largest(overlay), "PersistentVolumeClaim"):
