@@ -52,6 +52,7 @@ def trained_on(folder: Path, labels: Callable[[Rows], Rows]) -> Path:
         frames=96,
         batch=2,
         steps=12,
+        report_every=6,
         warm_up=2,
         learning_rate=3e-4,
         average=0.8,
