@@ -15,7 +15,7 @@ from typing import Final, Self
 
 from loadtests.chaos.site import environment
 from loadtests.release.traffic import Traffic
-from services.local.options import SERVING, StackOptions, private
+from services.local.options import StackOptions, private
 from services.local.stack import LocalStack, Report
 from services.operate.prometheus import Prometheus
 from services.runtime.release import steps
@@ -25,8 +25,8 @@ from services.runtime.release.index import CARD_FILE, MODEL_FILE
 from services.runtime.release.manifest import Manifest, ModelRelease, ModelVersion
 from services.triton.environment import REPOSITORY_ROOT
 
-#: What a test needs: no jobs are sent, and nobody is told of alerts.
-PROGRAMS: Final = (*SERVING, "sync", "prometheus")
+#: What a test needs: recordings alone are sent, and nobody is told of alerts.
+PROGRAMS: Final = ("triton", "amt", "sync", "prometheus")
 #: A watch that decides on few samples, so that a test takes minutes.
 HURRY: Final = ("--samples", "10", "--soak-s", "20", "--ready-within-s", "240", "--interval-s", "2")
 _COMMAND_S: Final = 60.0
