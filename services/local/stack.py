@@ -15,7 +15,6 @@ from types import TracebackType
 from typing import Final, Self
 
 from services.local.errors import StackError
-from services.local.models import fill_models
 from services.local.options import StackOptions, check_ports, private
 from services.local.processes import ProcessId, kill_family, spawn, stop_group, wait_for_end
 from services.local.programs import programs, remove_shared_memory
@@ -51,6 +50,9 @@ def supervise(options: StackOptions, owner_pid: int | None = None) -> None:
             return  # it ended before this began
         started = programs(options)
         if "triton" in options.programs:
+            # Brings gRPC's messages along, which whoever only waits for the stack needs not load.
+            from services.local.models import fill_models  # noqa: PLC0415
+
             fill_models(options)
         Supervisor(options.run_dir, started, owner).run()
 
