@@ -6,6 +6,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Final
 
 import httpx
@@ -20,6 +21,9 @@ from services.local.options import PROGRAMS, StackOptions, watching
 from services.local.stack import LocalStack
 from services.operate.drift_figures import Window, read_figures
 from services.operate.prometheus import Prometheus
+from services.runtime.release.artefacts import Artefacts
+from services.runtime.release.board import HISTORY, open_board
+from services.runtime.release.steps import apply, rollback, start_canary, start_shadow, stop_shadow
 from tests.monitoring.promtool import RULES
 from tests.recordings import tones, with_soundfile
 
@@ -41,11 +45,40 @@ _RARE: Final = (
     "copyist_jobs_taken_over_total",
     "copyist_webhook_calls_total",
     "nv_inference_request_failure",
+    "copyist_canary_breaches_total",
+    "copyist_canary_steps_total",
+    "copyist_release_fallbacks_total",
+    "copyist_retraining_requests_total",
+    "copyist_retraining_runs",
+    "copyist_retraining_step",
+    "copyist_sync_failures_total",
 )
 
 
 @pytest.fixture(scope="module")
-def prometheus(stack: LocalStack) -> Iterator[Prometheus]:
+def new_versions(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A canary that answers all requests for `piano`, and a version in the shadow of `symbols`."""
+    options, by = stack.options, "a test"
+    board, artefacts = (
+        open_board(options.release_url),
+        Artefacts(options.models_url, options.model_repository),
+    )
+    versions = {}
+    for model in ("piano", "symbols"):
+        folder = tmp_path_factory.mktemp(model)
+        shutil.copy(options.model_repository / model / "1" / "model.onnx", folder)
+        shutil.copy(options.model_repository / model / "card.json", folder)
+        versions[model] = artefacts.publish(model, folder, "the shipped one, once more")
+    for start, model in ((partial(start_canary, automatic=False), "piano"), (start_shadow, "symbols")):
+        shipped, new = artefacts.shipped(model), versions[model]
+        apply(board, partial(start, model=model, version=new, share=1.0, shipped=shipped, by=by))
+    yield
+    apply(board, partial(rollback, model="piano", history=board.history(HISTORY), by=by))
+    apply(board, partial(stop_shadow, model="symbols", by=by))
+
+
+@pytest.fixture(scope="module")
+def prometheus(stack: LocalStack, new_versions: None) -> Iterator[Prometheus]:
     """A Prometheus that has watched a recording, a page, a job and a bad upload go through the stack."""
     options = watching(stack.options)
     stacks.up(options, lambda _: None, owned=True)
@@ -53,6 +86,7 @@ def prometheus(stack: LocalStack) -> Iterator[Prometheus]:
         url = f"http://{options.host}:{options.prometheus_port}"
         server = Prometheus(url)
         _wait_for(server, "up == 1", len(_watched(options)))
+        _wait_for(server, "copyist_sync_ready == 1", 4)
         with Copyist(stack.http_url, pages_url=stack.omr_http_url) as client:
             client.transcribe(RECORDING)
             client.recognize(PAGE)
@@ -65,6 +99,7 @@ def prometheus(stack: LocalStack) -> Iterator[Prometheus]:
             assert accepted.status_code in (200, 202)
         _wait_for(server, 'copyist_jobs_finished_total{state="completed"} > 0', 2)
         _wait_for(server, "copyist:psi_chance:1h > 0", 1)
+        _wait_for(server, "copyist_shadow_agreement_count > 0", 1)
         time.sleep(11)  # twice more, for rates over what came last
         yield server
     finally:
