@@ -34,22 +34,17 @@ def show(model: str) -> None:
     aliases = registry.aliases(model)
     versions = registry.versions(model)
     metrics = {str(each.version): registry.metrics_of(model, str(each.version)) for each in versions}
-    measures = _measures(metrics)
-    table = Table("version", "serves", "aliases", title=model, title_justify="left", box=None)
-    for measure in measures:
-        table.add_column(measure, justify="right")
-    table.add_column("made by")
-    for each in versions:
-        number = str(each.version)
-        found = metrics[number]
-        table.add_row(
-            number,
-            _serves(number, release, artefacts.shipped(model)),
-            ", ".join(sorted(alias for alias, of in aliases.items() if of == number)),
-            *(f"{found[measure]:.4g}" if measure in found else "-" for measure in measures),
-            each.description or "",
-        )
+    table = Table(model, *metrics, box=None)
+    for column in table.columns[1:]:
+        column.justify, column.min_width = "right", 8
+    shipped = artefacts.shipped(model)
+    table.add_row("serves", *(_serves(number, release, shipped) for number in metrics))
+    table.add_row("alias", *(_named(number, aliases) for number in metrics))
+    for measure in _measures(metrics):
+        table.add_row(measure, *(_figure(found.get(measure)) for found in metrics.values()))
     Console().print(table)
+    for each in versions:
+        Console().print(f"  {each.version}: {each.description or 'no note'}", style="dim", highlight=False)
 
 
 def show_difference(model: str, before: str, after: str, pieces: int) -> None:
@@ -73,9 +68,17 @@ def _measures(metrics: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return sorted(names, key=lambda name: (name.startswith("cost/"), name))
 
 
+def _named(number: str, aliases: Mapping[str, str]) -> str:
+    return ", ".join(sorted(alias for alias, of in aliases.items() if of == number))
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4f}"
+
+
 def _serves(number: str, release: ModelRelease | None, shipped: ModelVersion) -> str:
     if release is None:
-        return "all requests" if number == shipped.number else ""
+        return "as shipped" if number == shipped.number else ""
     return ", ".join(
         f"{role.value} {share:.0%}" for role, version, share in release.roles() if version.number == number
     )
