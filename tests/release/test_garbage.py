@@ -76,7 +76,7 @@ def test_a_candidate_that_answers_garbage_is_rolled_back_by_itself(
         return answer.status_code, answer.json()["model"]["version"]
 
     answers: list[tuple[int, str]] = []
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 240
     with ThreadPoolExecutor(2) as callers:
         while on_trial(board):
             assert time.monotonic() < deadline
@@ -86,4 +86,4 @@ def test_a_candidate_that_answers_garbage_is_rolled_back_by_itself(
     change = board.read().change
     assert (change.by, change.what) == (BY, f"roll back canary {MODEL} {version.number}")
     assert "PSI against the stable version" in change.why or "notes_found failed" in change.why
-    wait_for(lambda: transcribe(0) == (200, shipped.number), 20)
+    wait_for(lambda: transcribe(0) == (200, shipped.number), 60)
