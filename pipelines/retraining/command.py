@@ -108,9 +108,13 @@ def retrain(
                 began=datetime.now(UTC),
             ),
         )
+    runner = _runner(ours)
     try:
         with Progress(run) as progress:
-            outcome = lead(run, _runner(ours), progress.watch, flow_database(ours))
+            outcome = lead(run, runner, progress.watch, flow_database(ours))
+    except KeyboardInterrupt:
+        runner.cancel(run)
+        raise
     except RunUnderWayError as error:
         click.echo(f"copyist: {error}", err=True)
         click.get_current_context().exit(_NOT_NOW)

@@ -42,6 +42,10 @@ class Runner(Protocol):
         """
         ...
 
+    def cancel(self, run: Run) -> None:
+        """End what runs of a run; it can go on later where it stopped."""
+        ...
+
 
 class ProcessRunner:
     """Runs steps as processes of this machine, each in the environment that it needs."""
@@ -77,6 +81,9 @@ class ProcessRunner:
                     say(line.rstrip())
         if process.returncode != 0:
             raise failed(step, run, f"its process ended with status {process.returncode}")
+
+    def cancel(self, run: Run) -> None:
+        """Nothing to do: steps end with this process."""
 
 
 def failed(step: Step, run: Run, how: str) -> StepFailedError:
