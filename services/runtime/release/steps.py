@@ -92,7 +92,7 @@ def start_canary(
             f"Version {release.canary.version.number} of {model} is on trial.",
             remedy="Promote it or roll it back first.",
         )
-    now = _now()
+    now = datetime.now(UTC)
     changed = replace(
         release, canary=Canary(version, share, now, automatic), shadow=_unless(release.shadow, version)
     )
@@ -112,7 +112,7 @@ def change_share(
         BadManifestError: the share is none.
     """
     release, canary = _on_trial(manifest, model, version)
-    now = _now()
+    now = datetime.now(UTC)
     changed = replace(release, canary=replace(canary, share=share, since=now))
     what = f"canary {model} {canary.version.number} at {_percent(share)}"
     return _next(manifest, model, changed, by, what, why, now)
@@ -249,12 +249,10 @@ def _next(
     why: str,
     at: datetime | None = None,
 ) -> Manifest:
-    change = Change(at or _now(), by, what, why)
+    # Its microseconds tell it from the same step of someone else at the same time, which a place could
+    # otherwise take for its own, written twice.
+    change = Change(at or datetime.now(UTC), by, what, why)
     return Manifest(manifest.revision + 1, {**manifest.models, model: release}, change)
-
-
-def _now() -> datetime:
-    return datetime.now(UTC).replace(microsecond=0)
 
 
 def _percent(share: float) -> str:
