@@ -100,6 +100,8 @@ def _panel(panel: Panel, number: int) -> dict[str, Any]:
     steps: list[dict[str, Any]] = [{"color": "green", "value": None}]
     steps += [{"color": "red", "value": mark} for mark in panel.marks]
     defaults: dict[str, Any] = {"unit": panel.unit, "thresholds": {"mode": "absolute", "steps": steps}}
+    if panel.kind == "timeseries" and panel.unit != "percentunit":
+        defaults["min"] = 0
     if panel.kind == "timeseries" and panel.marks:
         defaults["custom"] = {"thresholdsStyle": {"mode": "line"}}
     return {

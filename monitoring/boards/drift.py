@@ -18,7 +18,8 @@ DRIFT: Final = Dashboard(
                     "short",
                     {
                         "{{feature}} ({{version}})": f'copyist:psi:1h{{model="{model}"}}',
-                        "three times chance": f'3 * max by (model) (copyist:psi_chance:1h{{model="{model}"}})',
+                        # Of the first few uploads chance makes so much that nothing else would be seen.
+                        "three times chance, at most 3": f'clamp_max(3 * max by (model) (copyist:psi_chance:1h{{model="{model}"}}), 3)',
                     },
                     about="Drift is above 0.2 and above three times what chance gives.",
                     marks=(0.2,),

@@ -124,7 +124,7 @@ RELEASES: Final = Dashboard(
                     "Requests to retrain",
                     "short",
                     {
-                        "{{model}} {{decision}}": "sum by (model, decision) (increase(copyist_retraining_requests_total[1d]))"
+                        "{{model}} {{decision}}": "sum by (model, decision) (increase(copyist_retraining_requests_total[1d])) > 0"
                     },
                 ),
                 Panel(

@@ -61,7 +61,7 @@ OVERVIEW: Final = Dashboard(
                 Panel(
                     "In flight",
                     "short",
-                    {"{{service}}": "sum by (service) (copyist_requests_in_flight)"},
+                    {"{{service}}": f"sum by (service) (copyist_requests_in_flight{{{_WORK}}})"},
                 ),
             ),
         ),
