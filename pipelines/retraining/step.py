@@ -7,7 +7,7 @@ import fcntl
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -54,9 +54,12 @@ class Workplace:
         """The folder of the version that served when the run began, fetched once."""
         record = self.record
         folder = self.run.made / f"champion-{record.model}-{record.champion.digest[:20]}"
-        with suppress(FileExistsError):
-            if not folder.exists():
+        if not folder.exists():
+            try:
                 artefacts().fetch(record.model, record.champion, folder)
+            except OSError:
+                if not folder.exists():  # else another rank, or another run, was faster
+                    raise
         return folder
 
     def read(self, name: str) -> Path:
