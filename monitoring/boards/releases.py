@@ -91,11 +91,11 @@ RELEASES: Final = Dashboard(
                     kind="table",
                 ),
                 Panel(
-                    "Steps of canaries; roll-backs by what was bad",
+                    "Steps of canaries since the watch began; roll-backs by what was bad",
                     "short",
                     {
-                        "{{model}} {{step}}": "sum by (model, step) (increase(copyist_canary_steps_total[1d]))",
-                        "{{model}} rolled back: {{kind}}": "sum by (model, kind) (increase(copyist_canary_breaches_total[1d]))",
+                        "{{model}} {{step}}": "sum by (model, step) (copyist_canary_steps_total)",
+                        "{{model}} rolled back: {{kind}}": "sum by (model, kind) (copyist_canary_breaches_total)",
                     },
                 ),
                 Panel(
@@ -117,7 +117,7 @@ RELEASES: Final = Dashboard(
                     "short",
                     {
                         "{{model}} {{version}} fell back": "sum by (model, version) (increase(copyist_release_fallbacks_total[1h]))",
-                        "{{model}} {{version}} {{reason}}": "sum by (model, version, reason) (increase(copyist_sync_failures_total[1h]))",
+                        "{{model}} {{version}} {{reason}}": "sum by (model, version, reason) (copyist_sync_failures_total)",
                     },
                 ),
                 Panel(
