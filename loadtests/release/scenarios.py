@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from subprocess import SubprocessError
 from typing import Final
 
 from loadtests.release.outcome import Outcome, failures, most_of, p99_s
@@ -76,7 +77,7 @@ def played(name: str, stage: Stage) -> Outcome:
     """Play one of SCENARIOS; one that does not come to its end has not held."""
     try:
         return SCENARIOS[name](stage)
-    except (CopyistError, TimeoutError) as error:
+    except (CopyistError, TimeoutError, SubprocessError) as error:
         outcome = Outcome(name)
         outcome.check("it comes to its end", error, held=False)
         return outcome
@@ -197,13 +198,13 @@ def at_once(stage: Stage) -> Outcome:
     first, second = (site.publish(MODEL, make) for make in (spoiled_models.as_it_is, spoiled_models.rounded))
     stage.load(first, 0.5, automatic=False)
     revision = site.board.read().revision
-    ended = [begun.wait(60) for begun in [site.begin("release", "promote", MODEL) for _ in range(2)]]
+    ended = [begun.wait(_PATIENCE_S) for begun in [site.begin("release", "promote", MODEL) for _ in range(2)]]
     promoted = stage.since(revision)
     outcome.check("one of two promotions is made", sorted(ended), held=sorted(ended) == [0, 1])
     outcome.check("it is there once", len(promoted), held=len(promoted) == 1)
     third = site.publish(MODEL, spoiled_models.as_it_is)
     commands = [("release", "canary", MODEL, each.number, "--share", "10%") for each in (second, third)]
-    ended = [begun.wait(60) for begun in [site.begin(*command) for command in commands]]
+    ended = [begun.wait(_PATIENCE_S) for begun in [site.begin(*command) for command in commands]]
     begun = stage.since(revision)[1:]
     outcome.check(
         "one of two trials is begun", sorted(ended), held=sorted(ended) == [0, 1] and len(begun) == 1
