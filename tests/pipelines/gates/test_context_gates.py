@@ -27,9 +27,8 @@ def verdict_on(candidate: Path) -> Verdict:
     return judge("context", CHAMPION, candidate, LIMIT).verdict
 
 
-@pytest.mark.parametrize("maker", [spoiled_models.as_it_is, spoiled_models.rounded])
-def test_an_equal_model_passes(make_version: MakeVersion, maker: spoiled_models.Maker) -> None:
-    verdict = verdict_on(make_version("context", maker))
+def test_an_equal_model_passes(make_version: MakeVersion) -> None:
+    verdict = verdict_on(make_version("context", spoiled_models.rounded))
     assert verdict.reason == "passed all gates"
     assert {finding.gate for finding in verdict.findings} == {
         *("contract", "card", "size", "quality", "batch", "latency")
@@ -40,7 +39,6 @@ def test_an_equal_model_passes(make_version: MakeVersion, maker: spoiled_models.
     ("maker", "gates"),
     [
         (very_noisy, ("quality",)),
-        (spoiled_models.garbage, ("quality",)),
         (spoiled_models.slow, ("latency",)),
         (spoiled_models.too_large, ("size",)),
         (spoiled_models.wrong_contract, ("contract",)),
