@@ -50,8 +50,9 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     network = PianoNetwork(NetworkSize(pitch=16)).eval()
     with torch.no_grad():
         # Tensors that are equal, as those of an untrained network, are exported as one.
-        for weight in network.parameters():
-            weight.add_(0.01 * torch.randn_like(weight))
+        for weight in network.state_dict().values():
+            if weight.dtype is torch.float32:
+                weight.add_(0.01 * torch.rand_like(weight))
     export(network, folder / "1" / "model.onnx")
     shutil.copyfile(REPOSITORY_ROOT / "model_repository" / "piano" / "config.pbtxt", folder / "config.pbtxt")
     card = {"name": "piano", "thresholds": asdict(DecodingThresholds()), "measures": {}}
