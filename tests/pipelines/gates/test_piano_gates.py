@@ -14,6 +14,7 @@ from pipelines.evaluation.gates import form
 from pipelines.evaluation.gates.comparison import compare
 from pipelines.evaluation.gates.evaluate import evaluate_all
 from pipelines.evaluation.gates.evaluations import Evaluation
+from pipelines.evaluation.gates.fixed_sets import chosen
 from pipelines.evaluation.gates.models import CARD, REPOSITORY, ModelFiles
 from pipelines.evaluation.gates.quality import quality
 from pipelines.evaluation.gates.recordings import EXCERPT_S, SAMPLES, read_excerpt
@@ -37,24 +38,23 @@ Rows = np.ndarray
 def trained_on(folder: Path, labels: Callable[[Rows], Rows]) -> Path:
     """A version trained on from the released one for a few steps, on excerpts with labels of some kind."""
     files = []
-    # Those that `evaluate_all` does not ask of so few.
-    for sample in sorted(SAMPLES.glob("*.flac")):
+    # Those after the first are not asked of candidates that are judged on so few.
+    for sample in chosen(sorted(SAMPLES.glob("*.flac")), None)[LIMIT:]:
         piece = read_excerpt(sample)
-        if piece.name not in {each.name for each in evaluated()[0].pieces}:
-            files.append(folder / "pieces" / f"{piece.name}.npz")
-            files[-1].parent.mkdir(parents=True, exist_ok=True)
-            notes = labels(piece.content.notes.astype(np.float32))
-            np.savez(files[-1], audio=piece.content.audio, notes=notes)
+        files.append(folder / "pieces" / f"{piece.name}.npz")
+        files[-1].parent.mkdir(parents=True, exist_ok=True)
+        notes = labels(piece.content.notes.astype(np.float32))
+        np.savez(files[-1], audio=piece.content.audio, notes=notes)
     put_a_validation_piece()
     start = read_network(CHAMPION / "1" / "model.onnx")
     recipe = Recipe(
         pitch_channels=start.size.pitch,
         frames=96,
         batch=2,
-        steps=12,
-        report_every=6,
+        steps=16,
+        report_every=8,
         warm_up=2,
-        learning_rate=3e-4,
+        learning_rate=1e-4,
         average=0.8,
         workers=0,
         validated=1,
@@ -100,12 +100,12 @@ def test_a_model_trained_on_shuffled_labels_is_stopped(tmp_path: Path) -> None:
 
     findings = judged(trained_on(tmp_path, shuffled))
     assert {finding.passed for finding in findings} == {False}
-    assert any("frame_f1 on small fell from" in finding.text for finding in findings)
+    assert any("frame_f1 on small" in finding.text for finding in findings)
 
 
 def test_a_model_trained_the_same_way_on_the_right_labels_passes(tmp_path: Path) -> None:
-    (finding,) = judged(trained_on(tmp_path, lambda notes: notes))
-    assert finding.passed, finding.text
+    for finding in judged(trained_on(tmp_path, lambda notes: notes)):
+        assert finding.passed, finding.text
 
 
 def test_an_answer_that_depends_on_where_chunks_begin_is_stopped(make_version: MakeVersion) -> None:
