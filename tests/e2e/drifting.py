@@ -36,7 +36,7 @@ Alert = tuple[str, str]
 Masses = dict[str, list[float]]
 
 _AT_ONCE: Final = 2
-_ANSWERED_WITHIN_S: Final = 600
+_ANSWERED_WITHIN_S: Final = 1200
 _ALERTED_WITHIN_S: Final = 60
 
 
