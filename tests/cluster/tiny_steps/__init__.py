@@ -72,7 +72,7 @@ def twice(place: steps.Workplace) -> None:
         number += 1
         print(f"round {number}", flush=True)
         time.sleep(0.1)
-        done.write_text(str(number))
+        write_json(done, number)
     number = 2 * int((place.read("make") / "number").read_text())
     (place.folder / "number").write_text(str(number))
     write_json(place.run.folder / OUTCOME, {"state": "kept", "text": f"kept: {number}"})
