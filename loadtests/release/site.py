@@ -28,7 +28,7 @@ from services.triton.environment import REPOSITORY_ROOT
 #: What a test needs: recordings alone are sent, and nobody is told of alerts.
 PROGRAMS: Final = ("triton", "amt", "sync", "prometheus")
 #: A watch that decides on few samples, so that a test takes minutes.
-HURRY: Final = ("--samples", "10", "--soak-s", "20", "--ready-within-s", "240", "--interval-s", "2")
+HURRY: Final = ("--samples", "20", "--soak-s", "20", "--ready-within-s", "240", "--interval-s", "2")
 _COMMAND_S: Final = 180.0
 #: Not so soon a refusal for want of room: that is no release's doing.
 _ROOM: Final = {"COPYIST_MAX_TRANSCRIPTIONS": "32"}
