@@ -177,7 +177,7 @@ def _check(loop: Loop) -> None:
     listed = site.command("trigger", "list").stdout
     outcome.check("one retraining was requested", listed.count("\n") - 1, held=listed.count("\n") == 2)
     models = json.loads(site.command("models", "--model", MODEL, "--json").stdout)
-    told = {each["version"]: each for each in models}
+    told = {each["version"]: each for each in models[MODEL]}
     expected = {"1"} if ended["state"] == "refused" else {"1", "2"}
     outcome.check("MLflow has the versions", sorted(told), held=set(told) == expected)
     champion = "2" if ended["state"] == "promoted" else "1"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
+from dataclasses import asdict
 from importlib.util import find_spec
 
 import click
@@ -15,15 +17,20 @@ from pipelines.retraining.runner import training_python
 
 @click.group(invoke_without_command=True)
 @click.option("--model", type=click.Choice(MODELS), help="Show this model alone.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
 @click.pass_context
-def models(context: click.Context, model: str | None) -> None:
+def models(context: click.Context, model: str | None, *, as_json: bool) -> None:
     """List the versions of the models: what they measure, which serve, and their aliases in MLflow."""
     if find_spec("mlflow") is None:
         _in_training_environment()
     if context.invoked_subcommand is None:
-        from pipelines.registry.versions import show  # noqa: PLC0415 - MLflow takes seconds to load
+        from pipelines.registry.versions import listed, show  # noqa: PLC0415 - MLflow takes seconds to load
 
-        for name in [model] if model else MODELS:
+        names = [model] if model else MODELS
+        if as_json:
+            click.echo(json.dumps({name: [asdict(each) for each in listed(name)] for name in names}))
+            return
+        for name in names:
             show(name)
 
 

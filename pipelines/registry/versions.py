@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from rich.console import Console
 from rich.table import Table
@@ -23,28 +24,60 @@ from services.runtime.settings import Settings
 _ASIDE: Final = ("loss/", "validation/", "parity/")
 
 
-def show(model: str) -> None:
-    """Print the versions of a model; those not registered yet are registered."""
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A version as it is listed.
+
+    Attributes:
+        version: its number.
+        serves: its role and share of the requests; empty for none.
+        aliases: its names in MLflow.
+        measures: what was measured of it, by MLflow's names.
+        note: how it came to be.
+    """
+
+    version: str
+    serves: str
+    aliases: tuple[str, ...]
+    measures: Mapping[str, float]
+    note: str
+
+
+def listed(model: str) -> list[Listed]:
+    """List the versions of a model; those not registered yet are registered."""
     settings = Settings.from_environment()
     artefacts = Artefacts(settings.models_url, settings.model_repository)
     release = open_board(settings.release_url).read().models.get(model)
+    shipped = artefacts.shipped(model)
     registry = open_registry()
     registry.register(model, artefacts)
-    registry.follow(model, release, artefacts.shipped(model))
+    registry.follow(model, release, shipped)
     aliases = registry.aliases(model)
-    versions = registry.versions(model)
-    metrics = {str(each.version): registry.metrics_of(model, str(each.version)) for each in versions}
-    table = Table(model, *metrics, box=None)
+    return [
+        Listed(
+            version=(number := str(each.version)),
+            serves=_serves(number, release, shipped),
+            aliases=tuple(sorted(alias for alias, of in aliases.items() if of == number)),
+            measures=registry.metrics_of(model, number),
+            note=each.description or "",
+        )
+        for each in registry.versions(model)
+    ]
+
+
+def show(model: str) -> None:
+    """Print the versions of a model side by side."""
+    versions = listed(model)
+    table = Table(model, *(each.version for each in versions), box=None)
     for column in table.columns[1:]:
         column.justify, column.min_width = "right", 8
-    shipped = artefacts.shipped(model)
-    table.add_row("serves", *(_serves(number, release, shipped) for number in metrics))
-    table.add_row("alias", *(_named(number, aliases) for number in metrics))
-    for measure in _measures(metrics):
-        table.add_row(measure, *(_figure(found.get(measure)) for found in metrics.values()))
+    table.add_row("serves", *(each.serves for each in versions))
+    table.add_row("alias", *(", ".join(each.aliases) for each in versions))
+    for measure in _measures(versions):
+        table.add_row(measure, *(_figure(each.measures.get(measure)) for each in versions))
     Console().print(table)
     for each in versions:
-        Console().print(f"  {each.version}: {each.description or 'no note'}", style="dim", highlight=False)
+        Console().print(f"  {each.version}: {each.note or 'no note'}", style="dim", highlight=False)
 
 
 def show_difference(model: str, before: str, after: str, pieces: int) -> None:
@@ -63,13 +96,9 @@ def show_difference(model: str, before: str, after: str, pieces: int) -> None:
     Console().print(table)
 
 
-def _measures(metrics: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    names = {name for each in metrics.values() for name in each if not name.startswith(_ASIDE)}
+def _measures(versions: Sequence[Listed]) -> list[str]:
+    names = {name for each in versions for name in each.measures if not name.startswith(_ASIDE)}
     return sorted(names, key=lambda name: (name.startswith("cost/"), name))
-
-
-def _named(number: str, aliases: Mapping[str, str]) -> str:
-    return ", ".join(sorted(alias for alias, of in aliases.items() if of == number))
 
 
 def _figure(value: float | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 
 from click.testing import CliRunner, Result
 
@@ -61,3 +62,10 @@ def test_the_shipped_version_is_in_the_list_of_versions(place: Place) -> None:
     assert ["piano", "1"] in lines
     assert ["serves", "as", "shipped"] in lines
     assert ["alias", "champion"] in lines
+
+
+def test_programs_get_the_list_as_json(place: Place) -> None:
+    result = CliRunner().invoke(models, ["--model", "piano", "--json"])
+    assert result.exit_code == 0, result.output
+    (version,) = json.loads(result.output.splitlines()[-1])["piano"]
+    assert (version["version"], version["serves"], version["aliases"]) == ("1", "as shipped", ["champion"])
