@@ -175,9 +175,10 @@ load: .venv/test.stamp triton ## Load the services (MODE=load|overload RATE=/s S
 		$(if $(SECONDS),--seconds $(SECONDS)) $(if $(MIX),--mix '$(MIX)') $(if $(SEED),--seed $(SEED))
 
 .PHONY: test-release
-test-release: .venv/test.stamp triton ## Release good and bad candidates under load on the real stack; print what became of them
+test-release: .venv/test.stamp triton .venv-train/train.stamp ## Release good and bad candidates under load, then let drift retrain a model, on the real stack
 	@.ci/system-packages test
-	@$(BIN)/python -m loadtests.release $(if $(RATE),--rate $(RATE))
+	@$(BIN)/python -m loadtests.release $(if $(RATE),--rate $(RATE)) $(if $(SHARE),--share $(SHARE))
+	@$(BIN)/python -m loadtests.release.loop
 
 .PHONY: chaos-jobs
 chaos-jobs: .venv/test.stamp triton ## Kill workers, services, Triton and the database under 50 jobs; all must be done, once

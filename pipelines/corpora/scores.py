@@ -34,6 +34,8 @@ EXCLUDED_NAMES = ("k545", "joplin", "chopin", "scarlatti", "sonata", "leadsheet"
 
 FEWEST_NOTES = 40
 
+VEROVIO_DATA = Path(verovio.__file__).parent / "data"
+
 #: Where the scores of the shipped versions lie, beside the repository; music21's corpus is used without them.
 SCORES_BESIDE = Path(__file__).parents[3] / "shared" / "data" / "scores"
 
@@ -56,7 +58,9 @@ def music21_files() -> list[Path]:
 
 def read_notes(path: Path) -> np.ndarray:
     """The note table of one score file; empty when Verovio cannot read it."""
-    toolkit = verovio.toolkit()
+    toolkit = verovio.toolkit(False)
+    # By default Verovio knows its fonts in the thread alone that imported it.
+    toolkit.setResourcePath(str(VEROVIO_DATA))
     toolkit.setOptions({"breaks": "none", "header": "none", "footer": "none"})
     if not toolkit.loadFile(str(path)):
         return np.zeros((0, 4), np.float32)

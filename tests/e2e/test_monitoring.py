@@ -26,6 +26,7 @@ from services.runtime.release.board import HISTORY, open_board
 from services.runtime.release.steps import apply, rollback, start_canary, start_shadow, stop_shadow
 from tests.monitoring.promtool import RULES
 from tests.recordings import tones, with_soundfile
+from tests.releasing import wait_until_in_force
 
 pytestmark = [
     pytest.mark.stack,
@@ -75,6 +76,7 @@ def new_versions(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) ->
     yield
     apply(board, partial(rollback, model="piano", history=board.history(HISTORY), by=by))
     apply(board, partial(stop_shadow, model="symbols", by=by))
+    wait_until_in_force(stack)
 
 
 @pytest.fixture(scope="module")

@@ -26,6 +26,7 @@ from services.runtime.release.board import ReleaseBoard, open_board
 from services.runtime.release.index import CARD_FILE, MODEL_FILE
 from services.runtime.release.manifest import ModelRelease, ModelVersion
 from tests.recordings import tones, with_soundfile
+from tests.releasing import wait_until_in_force
 from tests.spoiled_models import as_it_is
 from tests.waiting import wait_for
 
@@ -116,6 +117,7 @@ def site(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             steps.apply(board, partial(steps.rollback, model=model, history=[], by="a test"))
         if release.shadow is not None:
             steps.apply(board, partial(steps.stop_shadow, model=model, by="a test"))
+    wait_until_in_force(stack)
 
 
 def test_requests_are_answered_by_the_version_that_their_id_chooses(site: Site) -> None:
