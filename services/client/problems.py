@@ -121,8 +121,9 @@ def _raised(
 
 
 def _kinds(root: type[CopyistError]) -> Iterator[tuple[str, type[CopyistError]]]:
-    """Every class of the tree by its slug."""
-    yield root.slug, root
+    """Every class of the tree that has a slug of its own; others are told as the class above them is."""
+    if "slug" in vars(root):
+        yield root.slug, root
     for kind in root.__subclasses__():
         yield from _kinds(kind)
 
