@@ -18,6 +18,7 @@ def fill_models(options: StackOptions) -> None:
     """
     artefacts = Artefacts(options.models_url, options.model_repository)
     shipped = {model: artefacts.shipped(model) for model in servable_models(options.model_repository)}
-    folder = ModelFolder(options.served_models, options.model_repository)
+    # The local Triton computes on CPUs: there are no engines to build.
+    folder = ModelFolder(options.served_models, options.model_repository, warm_up=False)
     with folder.kept():
         fill(folder, artefacts, shipped, open_board(options.release_url).read())

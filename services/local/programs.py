@@ -143,7 +143,8 @@ def _sync(options: StackOptions) -> Program:
     return Program(
         name="sync",
         command=[sys.executable, "-m", "services.client.cli", "sync", str(options.served_models)],
-        variables={**os.environ, **options.variables},
+        # As `fill_models` has it.
+        variables={**os.environ, **options.variables, PREFIX + "WARM_UP": "off"},
         addresses={"metrics": f"{http}/metrics"},
         health=lambda client: _service_health(client, http),
         cleanup=lambda: None,

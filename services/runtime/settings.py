@@ -60,6 +60,7 @@ class Settings:
         amt_worker_port: port of an audio worker's health and metrics.
         omr_worker_port: port of a page worker's health and metrics.
         sync_port: port of the model sync's health and metrics.
+        warm_up: whether models run their smallest and largest batch before they serve; CPUs need it not.
         webhook_secret: signs the calls that tell of finished jobs; without it, no webhooks are taken.
         webhook_attempts: how often a webhook is tried, over about a day.
         trigger_port: port where Alertmanager calls the retraining trigger, and of its health and metrics.
@@ -123,6 +124,7 @@ class Settings:
     amt_worker_port: int = 3004
     omr_worker_port: int = 3005
     sync_port: int = 3006
+    warm_up: bool = True
     webhook_secret: str = ""
     webhook_attempts: int = 8
     trigger_port: int = 3007

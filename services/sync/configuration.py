@@ -30,9 +30,14 @@ _ELEMENT_BYTES: Final = {
 
 
 class Configuration:
-    """The content of a `config.pbtxt`."""
+    """The content of a `config.pbtxt`.
 
-    def __init__(self, text: str) -> None:
+    Args:
+        text: of the file.
+        warm_up: whether versions are warmed up as it says before they serve.
+    """
+
+    def __init__(self, text: str, *, warm_up: bool = True) -> None:
         """Read it.
 
         Raises:
@@ -42,6 +47,8 @@ class Configuration:
             self._config: Any = text_format.Parse(text, model_config_pb2.ModelConfig())
         except text_format.ParseError as error:
             raise ModelError(f"The model's config.pbtxt cannot be read: {error}.") from None
+        if not warm_up:
+            self._config.ClearField("model_warmup")
 
     @property
     def versions(self) -> frozenset[str]:

@@ -46,13 +46,15 @@ class ModelFolder:
     Args:
         root: the folder; it is made.
         shipped: the repository that came with Copyist, whose models and configurations it has.
+        warm_up: whether Triton warms versions up as their configurations say.
 
     Methods that write raise StorageUnavailableError where the disk does not take it.
     """
 
-    def __init__(self, root: Path, shipped: Path) -> None:
+    def __init__(self, root: Path, shipped: Path, *, warm_up: bool = True) -> None:
         self._root = root
         self._shipped = shipped
+        self._warm_up = warm_up
         self._aside = root / ".aside"
         self._synchronised = root / ".synchronised"
 
@@ -95,9 +97,10 @@ class ModelFolder:
             ModelError: there is none, or it cannot be read.
         """
         try:
-            return Configuration((self._shipped / model / _CONFIGURATION).read_text("utf-8"))
+            text = (self._shipped / model / _CONFIGURATION).read_text("utf-8")
         except OSError as error:
             raise ModelError(f"{self._shipped / model} has no {_CONFIGURATION} ({error.strerror}).") from None
+        return Configuration(text, warm_up=self._warm_up)
 
     def named(self, model: str) -> frozenset[str]:
         """The versions that a Triton would start with."""

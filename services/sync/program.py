@@ -61,7 +61,7 @@ def run_sync(settings: Settings, root: Path) -> None:
         OSError: the port is taken.
     """
     logs.configure(settings, "sync")
-    folder = ModelFolder(root, settings.model_repository)
+    folder = ModelFolder(root, settings.model_repository, warm_up=settings.warm_up)
     with folder.kept():
         asyncio.run(_Sync(settings, folder).run())
 

@@ -24,6 +24,7 @@ ELSEWHERE: dict[str, tuple[dict[str, Any], str]] = {
     "omr_workers": ({"omr": {"processes": 3}}, "3"),
     "amt_worker_port": ({"amtWorker": {"port": 4004}}, "4004"),
     "omr_worker_port": ({"omrWorker": {"port": 4005}}, "4005"),
+    "warm_up": ({"triton": {"gpu": {"enabled": False}}}, "off"),
     "sync_port": ({"modelSync": {"port": 4006}}, "4006"),
     "trigger_port": ({"trigger": {"port": 4007}}, "4007"),
     "release_watch_port": ({"releaseWatch": {"port": 4008}}, "4008"),

@@ -70,6 +70,18 @@ def test_a_folder_is_filled_with_what_was_shipped(
     assert said.text({"1"}) == Configuration((original / "config.pbtxt").read_text()).text({"1"})
 
 
+def test_a_folder_for_cpus_asks_for_no_warm_up(tmp_path: Path, artefacts: Artefacts, models: Path) -> None:
+    path = models / MODEL / "config.pbtxt"
+    warm_up = 'model_warmup [ { name: "one" batch_size: 1 inputs { key: "x" value: { dims: [ 1 ] } } } ]'
+    path.write_text(f"{path.read_text()}\n{warm_up}\n")
+    for warm, name in ((True, "gpu"), (False, "cpu")):
+        folder = ModelFolder(tmp_path / name, models, warm_up=warm)
+        with folder.kept():
+            fill(folder, artefacts, {MODEL: artefacts.shipped(MODEL)}, NOTHING_RELEASED)
+        assert ("model_warmup" in (tmp_path / name / MODEL / "config.pbtxt").read_text()) == warm
+        assert ("model_warmup" in folder.configuration(MODEL).json({"1"})) == warm
+
+
 def test_a_folder_is_filled_with_what_is_released_and_keeps_what_it_has_where_that_cannot_be_had(
     tmp_path: Path, artefacts: Artefacts, folder: ModelFolder
 ) -> None:
