@@ -15,6 +15,7 @@ from unittest.mock import patch
 
 import httpx
 
+from services.local.models import fill_models
 from services.local.options import StackOptions, private
 from services.local.programs import programs
 from services.local.stack import LocalStack
@@ -71,6 +72,7 @@ def _triton(options: StackOptions, collector: Collector) -> Iterator[StackOption
     }
     command = [*program.command, *(f"--trace-config={flag}" for flag in flags)]
     options.run_dir.mkdir(parents=True, exist_ok=True)
+    fill_models(options)
     with (options.run_dir / "tracing-triton.log").open("wb") as log:
         server = subprocess.Popen(command, env=dict(program.variables), stdout=log, stderr=log)
     try:
