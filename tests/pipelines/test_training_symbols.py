@@ -409,9 +409,8 @@ def test_batches_repeat_by_seed_and_go_on_elsewhere(pages: Path) -> None:
 def test_a_run_resumes_reports_and_is_released(
     pages: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipelines.training.symbols.train.VALIDATION_TILES", 2)
     monkeypatch.setattr(release, "_TILES", 4)
-    recipe = Recipe(tile_px=64, batch=2, steps=1, workers=0, report_every=1)
+    recipe = Recipe(tile_px=64, batch=2, steps=1, workers=0, report_every=1, validated=2)
     folder = cache / "runs" / "test"
     folder.mkdir(parents=True)
     Trainer(recipe, folder, pages).run()
