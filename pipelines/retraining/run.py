@@ -233,9 +233,3 @@ def write_json(path: Path, value: Any) -> None:
 def digest_of(value: Any) -> str:
     """SHA-256, in hex, of a JSON value."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-
-
-def digest_of_file(path: Path) -> str:
-    """SHA-256, in hex, of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -20,12 +20,12 @@ from pipelines.retraining.run import (
     StepRecord,
     StepState,
     digest_of,
-    digest_of_file,
     now,
     write_json,
 )
 from pipelines.retraining.runner import LEADER
 from services.errors import CopyistError
+from services.runtime.disk import sha256_of
 from services.runtime.parent import end_with_parent
 from services.runtime.release.artefacts import Artefacts
 from services.runtime.settings import Settings
@@ -128,7 +128,7 @@ def do(step: Step, run: Run, work: StepFunction) -> None:
         except BaseException as error:
             run.write_step(replace(begun, state=StepState.FAILED, ended=now(), problem=_told(error)))
             raise
-        output = digest_of_file(folder / CONTENTS)
+        output = sha256_of(folder / CONTENTS)
         run.write_step(replace(begun, state=StepState.DONE, ended=now(), output=output, reused=reused))
 
 
@@ -165,7 +165,7 @@ def key_of(step: Step, record: RunRecord, inputs: Mapping[str, str]) -> str:
 def contents(folder: Path) -> dict[str, str]:
     """The files of a folder with their digests; names that begin with `_` are not part of the result."""
     return {
-        str(path.relative_to(folder)): digest_of_file(path)
+        str(path.relative_to(folder)): sha256_of(path)
         for path in sorted(folder.rglob("*"))
         if path.is_file() and not any(part.startswith("_") for part in path.relative_to(folder).parts)
     }

@@ -12,9 +12,7 @@ Whatever appears under a name that Triton reads appears whole, by a renaming.
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
-import os
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from services.errors import CopyistError, ModelError
+from services.runtime.disk import flush, sha256_of
 from services.runtime.files import storage_errors
 from services.runtime.release.artefacts import Artefacts
 from services.runtime.release.index import FILES
@@ -119,9 +118,9 @@ class ModelFolder:
         with storage_errors():
             path.parent.mkdir(exist_ok=True)
             aside.write_text(text, "utf-8")
-            _flush(aside)
+            flush(aside)
             aside.replace(path)
-            _flush(path.parent)
+            flush(path.parent)
         return True
 
     def numbers(self, model: str) -> frozenset[str]:
@@ -151,13 +150,13 @@ class ModelFolder:
             artefacts.fetch(model, version, aside)
             record = aside / _RECORD
             record.write_text(json.dumps(_record(version, aside)))
-            _flush(record)
-            _flush(aside)
+            flush(record)
+            flush(aside)
             folder = self._root / model / version.number
             folder.parent.mkdir(exist_ok=True)
             self.drop(model, version.number)
             aside.rename(folder)
-            _flush(folder.parent)
+            flush(folder.parent)
 
     def drop(self, model: str, number: str) -> None:
         """Remove a version, if it is here."""
@@ -175,19 +174,5 @@ def _record(version: ModelVersion, folder: Path) -> Mapping[str, Any]:
     return {
         "version": version.number,
         "digest": version.digest,
-        "files": {n: _sha256(folder / n) for n in FILES},
+        "files": {n: sha256_of(folder / n) for n in FILES},
     }
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _flush(path: Path) -> None:
-    """Have a file, or a folder's names, written to the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

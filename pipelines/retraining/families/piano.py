@@ -23,7 +23,7 @@ from pipelines.release.piano import DATA, ServedModel
 from pipelines.release.profiles import measured
 from pipelines.release.record import LICENCE
 from pipelines.retraining.results import COLLECTED, RECORDINGS, RUN, SCORES, WEIGHTS
-from pipelines.retraining.run import RunRecord, Start, digest_of_file, write_json
+from pipelines.retraining.run import RunRecord, Start, write_json
 from pipelines.training.curves import LOSSES, VALIDATION
 from pipelines.training.distributed import ranks
 from pipelines.training.piano.clips import validation_clips
@@ -32,6 +32,7 @@ from pipelines.training.piano.released import read_network
 from pipelines.training.piano.train import Trainer
 from services.amt.contract import CHUNK_SAMPLES, PIANO
 from services.amt.notes import DecodingThresholds
+from services.runtime.disk import sha256_of
 
 #: Share of the performed pieces that are of the given scores, where there are any: they are few, and matter.
 GIVEN_SHARE: Final = 0.5
@@ -64,7 +65,7 @@ def build(collected: Path, record: RunRecord, folder: Path) -> None:
         make_piece(
             FIRST_VALIDATION + number, corpus or given, path, shares=at_hand(dict.fromkeys(HELD_OUT, 1.0))
         )
-    write_json(folder / _VALIDATION, {path.name: digest_of_file(path) for path in files})
+    write_json(folder / _VALIDATION, {path.name: sha256_of(path) for path in files})
     write_json(
         folder / _DATA, {"given scores": len(given), "corpora": len(corpus), "instruments": sorted(shares)}
     )

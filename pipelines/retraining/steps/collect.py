@@ -16,9 +16,10 @@ from pipelines.corpora.recordings import pairs, read_pieces
 from pipelines.corpora.scores import score_files
 from pipelines.retraining.errors import NoTrainingDataError
 from pipelines.retraining.results import COLLECTED, RECORDINGS, SCORES
-from pipelines.retraining.run import digest_of_file, write_json
+from pipelines.retraining.run import write_json
 from pipelines.retraining.step import Workplace, main
 from services.errors import CopyistError
+from services.runtime.disk import sha256_of
 
 
 def run(work: Workplace) -> None:
@@ -54,7 +55,7 @@ def run(work: Workplace) -> None:
 def _scores(folder: Path, to: Path) -> list[dict[str, Any]]:
     found = []
     for path in score_files(folder):
-        digest = digest_of_file(path)
+        digest = sha256_of(path)
         shutil.copyfile(path, to / f"{digest}{path.suffix}")
         found.append({"kind": "score", "name": str(path.relative_to(folder)), "sha256": digest})
     return found
@@ -63,7 +64,7 @@ def _scores(folder: Path, to: Path) -> list[dict[str, Any]]:
 def _recordings(folder: Path, to: Path) -> list[dict[str, Any]]:
     found = []
     for sound, midi in pairs(folder):
-        digest = digest_of_file(sound)
+        digest = sha256_of(sound)
         name = str(sound.relative_to(folder))
         try:
             made = list(read_pieces(sound, midi))
@@ -72,7 +73,7 @@ def _recordings(folder: Path, to: Path) -> list[dict[str, Any]]:
             continue
         for number, (audio, notes) in enumerate(made):
             np.savez(to / f"{digest[:32]}-{number:03d}.npz", audio=audio, notes=notes, piano="given")
-        said = {"kind": "recording", "name": name, "sha256": digest, "notes": digest_of_file(midi)}
+        said = {"kind": "recording", "name": name, "sha256": digest, "notes": sha256_of(midi)}
         found.append(said | {"pieces": len(made)})
     return found
 

@@ -15,11 +15,12 @@ from tritonclient.utils import triton_to_np_dtype
 
 from pipelines.retraining.environment import code_digest
 from pipelines.retraining.families import family
-from pipelines.retraining.run import digest_of_file, write_json
+from pipelines.retraining.run import write_json
 from pipelines.retraining.step import Workplace, main
 from services.amt.contract import PIANO
 from services.omr.contract import CONTEXT, SYMBOLS
 from services.runtime.contract import ModelContract
+from services.runtime.disk import sha256_of
 from services.runtime.release.index import CARD_FILE, MODEL_FILE
 
 _CALLS = 5
@@ -37,7 +38,7 @@ def run(work: Workplace) -> None:
         "run": record.id,
         "commit": record.commit.removesuffix("+"),
         "code": code_digest(),
-        "sha256": digest_of_file(model),
+        "sha256": sha256_of(model),
         "cost": {
             "bytes": model.stat().st_size,
             "milliseconds a call on one thread": latency_ms(record.model, model),

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import re
 import shutil
 import uuid
@@ -20,6 +19,7 @@ from typing import Final
 
 from services.errors import CopyistError, InputError, ModelError
 from services.runtime.cards import parse_card
+from services.runtime.disk import flush, sha256_of
 from services.runtime.files import FileStore, StoredFile
 from services.runtime.release.index import CARD_FILE, FILES, MODEL_FILE, DamagedArtefactError, Index
 from services.runtime.release.manifest import ModelVersion
@@ -156,9 +156,9 @@ class Artefacts:
         try:
             for name in index.files:
                 self._fetch_file(index, name, shipped, aside / name)
-            _flush(aside)
+            flush(aside)
             aside.rename(to)
-            _flush(to.parent)
+            flush(to.parent)
         except BaseException:
             shutil.rmtree(aside, ignore_errors=True)
             raise
@@ -194,7 +194,7 @@ class Artefacts:
             raise index.damage(name, None) from None
         if found != index.files[name]:
             raise index.damage(name, found)
-        _flush(to)
+        flush(to)
 
     def _exactly(self, model: str, version: ModelVersion) -> tuple[Index, Mapping[str, Path] | None]:
         """Find the index of a version, and where its files lie where it is the shipped one."""
@@ -289,18 +289,7 @@ def _checked(folder: Path) -> tuple[str, ...]:
 
 def _told(path: Path) -> StoredFile:
     """Tell size and digest of a file."""
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return StoredFile(file.tell(), digest)
-
-
-def _flush(path: Path) -> None:
-    """Have a file, or a folder's names, written to the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    return StoredFile(path.stat().st_size, sha256_of(path))
 
 
 def _index_path(model: str, number: str) -> str:
