@@ -99,16 +99,11 @@ def card(
     collected: Path, built: Path, trained: Path, model: Path, champion: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Tell what the validation during training found last."""
-    data = json.loads((built / pages.DATA).read_text("utf-8"))
     shares = json.loads((trained / "validation.json").read_text("utf-8"))
-    told = [DATA] if data["corpora"] else []
-    if data["given scores"]:
-        told.append(f"Given: {data['given scores']} scores, engraved and damaged alike.")
     return {
         "name": CONTEXT.model,
         "task": "rereading the symbols of a staff in their context",
-        "data": " ".join(told),
-        "pages": data["pages"],
+        **pages.told(built, DATA),
         "licence": LICENCE,
         "recipe": json.loads((trained / "recipe.json").read_text("utf-8")),
         "measures": {

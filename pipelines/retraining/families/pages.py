@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from pipelines.cache import cache_folder
 from pipelines.corpora.scores import SCORES_BESIDE, score_files
@@ -43,6 +44,20 @@ def make(collected: Path, record: RunRecord, folder: Path) -> None:
     _validation(folder / VALIDATION, budget.validation, files)
     make_pages(folder / TRAIN, files, RANDOM_SHARE if budget.corpora else 0.0, budget.made, record.seed)
     write_json(folder / DATA, {"given scores": len(given), "corpora": len(corpus), "pages": budget.made})
+
+
+def told(built: Path, corpora: str) -> dict[str, Any]:
+    """Tell, as a card does, what was learnt from.
+
+    Args:
+        built: what `make` made.
+        corpora: what the corpora are, in words.
+    """
+    data = json.loads((built / DATA).read_text("utf-8"))
+    said = [corpora] if data["corpora"] else []
+    if data["given scores"]:
+        said.append(f"Given: {data['given scores']} scores, engraved and damaged alike.")
+    return {"data": " ".join(said), "pages": data["pages"]}
 
 
 def _validation(folder: Path, count: int, files: list[Path]) -> None:

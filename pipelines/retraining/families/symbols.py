@@ -96,17 +96,12 @@ def card(
     collected: Path, built: Path, trained: Path, model: Path, champion: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Measure on damaged tiles of the validation pages."""
-    data = json.loads((built / pages.DATA).read_text("utf-8"))
     count = min(_MEASURED, 4 * len(list((built / pages.VALIDATION).glob("*.npz"))))
     tiles = validation_tiles(built / pages.VALIDATION, count, TILE_PX)
-    told = [DATA] if data["corpora"] else []
-    if data["given scores"]:
-        told.append(f"Given: {data['given scores']} scores, engraved and damaged alike.")
     return {
         "name": SYMBOLS.model,
         "task": "symbols of printed music",
-        "data": " ".join(told),
-        "pages": data["pages"],
+        **pages.told(built, DATA),
         "licence": LICENCE,
         "recipe": json.loads((trained / "recipe.json").read_text("utf-8")),
         "thresholds": {"default": LEAST_SCORE},
