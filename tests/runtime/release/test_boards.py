@@ -297,8 +297,8 @@ def test_a_manifest_that_is_none_changes_nothing_and_is_told(
     wait_for(lambda: bool(follower.seen) and follower.seen[-1] == 1)
     good = place.board.read()
     place.put(text)
-    wait_for(lambda: not readable())
-    assert "cannot be used, revision 1 stays" in caplog.text
+    wait_for(lambda: "cannot be used, revision 1 stays" in caplog.text)
+    assert not readable()
     with pytest.raises(BadManifestError):
         place.board.read()
     place.put(replace(good, revision=2).encode())
