@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-import threading
-import time
 from collections.abc import Collection
 from datetime import timedelta
 from typing import Final
 
 from services.errors import CopyistError, DatabaseUnavailableError
+from services.runtime.rounds import Rounds
 from services.runtime.text import printable, shortened
 from services.trigger import metrics
 from services.trigger.decisions import RequestState, RetrainingRequest
@@ -29,15 +28,7 @@ _LONGEST_MESSAGE: Final = 500
 _HUNG_S: Final = 900.0
 
 
-class HungError(CopyistError):
-    """The trigger does not come round any more."""
-
-    slug = "trigger-hangs"
-    title = "The trigger hangs"
-    status = 503
-
-
-class Keeper:
+class Keeper(Rounds):
     """A thread that keeps requests going; there may be one in each of several receivers.
 
     Args:
@@ -57,61 +48,14 @@ class Keeper:
         every_s: float = 5.0,
         first_wait_s: float = _FIRST_WAIT_S,
     ) -> None:
+        super().__init__("keeper", every_s=every_s, hung_s=_HUNG_S)
         self._store = store
         self._starter = starter
         self._models = models
-        self._every_s = every_s
         self._first_wait_s = first_wait_s
-        self._woken = threading.Event()
-        self._ended = False
-        self._round_at = time.monotonic()
-        self._trouble: DatabaseUnavailableError | None = None
-        self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
-
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def wake(self) -> None:
-        """Let the next round begin at once."""
-        self._woken.set()
-
-    def stop(self) -> None:
-        """End; waits a moment for a round that is under way."""
-        self._ended = True
-        self._woken.set()
-        self._thread.join(timeout=5)
-
-    def check(self) -> None:
-        """Raise DatabaseUnavailableError unless the last round reached the database."""
-        if self._trouble is not None:
-            raise self._trouble
-
-    def check_alive(self) -> None:
-        """Raise HungError when no round has ended for a long time."""
-        silent_s = time.monotonic() - self._round_at
-        if silent_s > _HUNG_S:
-            raise HungError(f"The requests were last looked at {silent_s:.0f} s ago.")
-
-    def _run(self) -> None:
-        while not self._ended:
-            try:
-                self.round()
-                self._trouble = None
-            except DatabaseUnavailableError as error:
-                self._trouble = error
-            except Exception:
-                log.exception("a round over the requests failed")
-            self._round_at = time.monotonic()
-            self._woken.wait(self._every_s)
-            self._woken.clear()
 
     def round(self) -> None:
-        """Look at all requests once, and do what is to be done.
-
-        Raises:
-            DatabaseUnavailableError: the database does not answer.
-        """
+        """Look at all requests once, and do what is to be done."""
         for request in self._store.requests():
             if request.state is RequestState.REQUESTED and self._store.claim(request, _LEASE):
                 self._start(request)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 from functools import partial
 from typing import Final
 
-from services.errors import CopyistError, DatabaseUnavailableError
+from services.errors import DatabaseUnavailableError
 from services.runtime.jobs.attempts import Attempts
 from services.runtime.jobs.running import Ending, RunningJob
 from services.runtime.jobs.takeover import Pulse, Takeover, WorkerReplacedError
+from services.runtime.rounds import Rounds
 from services.runtime.work import in_thread
 
 log = logging.getLogger("copyist.jobs")
@@ -27,15 +27,7 @@ _TELLING_S: Final = 0.5
 _HUNG_S: Final = 180.0
 
 
-class HungError(CopyistError):
-    """The worker does not come round any more."""
-
-    slug = "worker-hangs"
-    title = "The worker hangs"
-    status = 503
-
-
-class Heart:
+class Heart(Rounds):
     """A thread that gives signs of life and watches those of others, whatever the event loop is doing.
 
     Args:
@@ -46,50 +38,20 @@ class Heart:
     """
 
     def __init__(self, pulse: Pulse, takeover: Takeover, lost_s: float, replaced: Callable[[], None]) -> None:
+        super().__init__("heart", every_s=min(_LONGEST_BEAT_S, lost_s / 5), hung_s=_HUNG_S)
         self._pulse = pulse
         self._takeover = takeover
-        self._interval_s = min(_LONGEST_BEAT_S, lost_s / 5)
         self._replaced = replaced
-        self._ended = threading.Event()
-        self._round_at = time.monotonic()
-        self._trouble: DatabaseUnavailableError | None = None
-        self._thread = threading.Thread(target=self._run, name="heart", daemon=True)
 
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End; waits a moment for a look that is under way."""
-        self._ended.set()
-        self._thread.join(timeout=5)
-
-    def check(self) -> None:
-        """Raise DatabaseUnavailableError unless the last look at the database succeeded."""
-        if self._trouble is not None:
-            raise self._trouble
-
-    def check_alive(self) -> None:
-        """Raise HungError when no look has ended for minutes."""
-        silent_s = time.monotonic() - self._round_at
-        if silent_s > _HUNG_S:
-            raise HungError(f"The database was last looked at {silent_s:.0f} s ago.")
-
-    def _run(self) -> None:
-        while not self._ended.wait(self._interval_s):
-            try:
-                self._pulse.beat()
-                self._takeover.look(self._pulse.beats(), time.monotonic())
-                self._trouble = None
-            except DatabaseUnavailableError as error:
-                self._trouble = error
-            except WorkerReplacedError as error:
-                log.critical("%s", error)
-                self._replaced()
-                return
-            except Exception:
-                log.exception("a look at the other workers failed")
-            self._round_at = time.monotonic()
+    def round(self) -> None:
+        """Give a sign of life, and look at those of others."""
+        try:
+            self._pulse.beat()
+            self._takeover.look(self._pulse.beats(), time.monotonic())
+        except WorkerReplacedError as error:
+            log.critical("%s", error)
+            self.finish()
+            self._replaced()
 
 
 async def look_after(running: dict[str, RunningJob], attempts: Attempts, threads: Executor) -> None:
