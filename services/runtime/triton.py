@@ -63,6 +63,13 @@ _CHANNEL_OPTIONS: Final = (
     ("grpc.service_config", '{"loadBalancingConfig": [{"round_robin": {}}]}'),
     # Names are looked up again when a connection ends; by default at most every 30 s.
     ("grpc.dns_min_time_between_resolutions_ms", 1000),
+    # Whether a server hangs, or its node is gone without a word, is found out by pings; calls to it then fail
+    # within these 15 s and are tried again elsewhere, instead of waiting for their whole time.
+    ("grpc.keepalive_time_ms", 5_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.ping_timeout_ms", 10_000),  # the larger of the two counts; by default a minute
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
 )
 #: Seconds after which a channel without any connection is replaced. gRPC looks a name without an address up
 #: ever more seldom, in the end every two minutes, whatever a channel's options say; a new channel asks at

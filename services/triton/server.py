@@ -50,6 +50,7 @@ def server_command(environment: TritonEnvironment, options: TritonOptions) -> li
         "--disable-auto-complete-config",
         f"--grpc-address={options.address}",
         f"--grpc-port={options.grpc_port}",
+        "--grpc-http2-max-ping-strikes=0",  # clients ping often: they must notice soon that a server hangs
         f"--http-address={options.address}",
         f"--http-port={options.http_port}",
         f"--metrics-address={options.address}",

@@ -149,3 +149,8 @@ def test_grace_of_a_renewed_connection_covers_the_longest_inference() -> None:
     ][0]
     assert "--grpc-max-connection-age-grace=90000" in container["args"]
     assert f"--grpc-max-connection-age-grace={Settings().triton_timeout_s * 1000}" in arguments("defaults")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_triton_bears_with_the_pings_of_services(case: str) -> None:
+    assert "--grpc-http2-max-ping-strikes=0" in arguments(case)

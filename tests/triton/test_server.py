@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
+from pathlib import Path
 
 import grpc
 import httpx
@@ -20,6 +21,7 @@ from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceStub
 
 from services.errors import ModelError, ModelUnavailableError, OverloadedError
+from services.local.options import private
 from services.local.stack import LocalStack
 from services.runtime import triton
 from services.runtime.triton import ModelTimes, TritonClient
@@ -212,6 +214,39 @@ async def test_a_killed_triton_is_back_and_no_call_is_lost(
     assert state is not None
     assert state.programs["triton"].starts == 2
     assert state.programs["triton"].last_exit == "signal 9 (Killed)"
+
+
+async def test_calls_to_a_triton_that_hangs_are_answered_by_another_long_before_their_time_is_over(
+    served: LocalStack, tmp_path: Path
+) -> None:
+    other = replace(private(tmp_path), model_repository=served.options.model_repository, programs=("triton",))
+    with LocalStack(other) as second:
+        client = TritonClient(f"ipv4:{served.triton_url},{second.triton_url}")
+        assert await asyncio.gather(*(look_up(client, 1) for _ in range(8))) == [[10]] * 8
+        state = second.state()
+        assert state is not None
+        assert state.programs["triton"].process is not None
+        os.kill(state.programs["triton"].process.pid, signal.SIGSTOP)
+        try:
+            began = time.monotonic()
+            assert await asyncio.gather(*(look_up(client, 2) for _ in range(8))) == [[20]] * 8
+            assert 10 < time.monotonic() - began < 30, "none met the one that hangs, or it was found out late"
+            began = time.monotonic()
+            assert await asyncio.gather(*(look_up(client, 3) for _ in range(8))) == [[30]] * 8
+            assert time.monotonic() - began < 5, "the one that hangs is still asked"
+        finally:
+            os.kill(state.programs["triton"].process.pid, signal.SIGCONT)
+            await client.close()
+
+
+async def test_triton_bears_with_a_client_that_pings_often(served: LocalStack) -> None:
+    """By default a server ends the connection after the third ping that comes too early."""
+    often = {"grpc.keepalive_time_ms": 1000, "grpc.http2.max_pings_without_data": 0}
+    options = tuple((often | {"grpc.keepalive_permit_without_calls": 1}).items())
+    async with grpc.aio.insecure_channel(served.triton_url, options=options) as channel:
+        await channel.channel_ready()
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(channel.wait_for_state_change(grpc.ChannelConnectivity.READY), 6)
 
 
 async def test_a_model_that_cannot_be_loaded_leaves_the_others_served(
