@@ -10,7 +10,7 @@ from subprocess import SubprocessError
 from typing import Final
 
 from loadtests.release.outcome import Outcome, failures, most_of, p99_s
-from loadtests.release.site import Maker, Site
+from loadtests.release.site import Site
 from loadtests.release.traffic import Sent, Traffic
 from services.errors import CopyistError
 from services.operate.canary.decision import Plan
@@ -18,6 +18,7 @@ from services.operate.canary.watcher import BY
 from services.runtime.release.index import MODEL_FILE
 from services.runtime.release.manifest import Change, Manifest, ModelVersion
 from tests import spoiled_models
+from tests.spoiled_models import Maker
 
 MODEL: Final = "piano"
 #: How long requests come before anything is released.

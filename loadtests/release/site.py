@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -21,9 +20,10 @@ from services.operate.prometheus import Prometheus
 from services.runtime.release import steps
 from services.runtime.release.artefacts import Artefacts
 from services.runtime.release.board import ReleaseBoard, open_board
-from services.runtime.release.index import CARD_FILE, MODEL_FILE
 from services.runtime.release.manifest import Manifest, ModelRelease, ModelVersion
 from services.triton.environment import REPOSITORY_ROOT
+from tests.releasing import publish_made
+from tests.spoiled_models import Maker
 
 #: What a test needs: recordings alone are sent, and nobody is told of alerts.
 PROGRAMS: Final = ("triton", "amt", "sync", "prometheus")
@@ -32,9 +32,6 @@ HURRY: Final = ("--samples", "20", "--soak-s", "20", "--ready-within-s", "240", 
 _COMMAND_S: Final = 180.0
 #: Not so soon a refusal for want of room: that is no release's doing.
 _ROOM: Final = {"COPYIST_MAX_TRANSCRIPTIONS": "32"}
-
-#: Writes a model file of another, such as those of tests.spoiled_models.
-Maker = Callable[[Path, Path], None]
 
 
 @dataclass
@@ -99,14 +96,7 @@ class Site:
 
     def publish(self, model: str, make: Maker) -> ModelVersion:
         """Publish what a maker makes of the shipped version, with its card."""
-        shipped = self.options.model_repository / model
-        number = self.artefacts.shipped(model).number
-        made = self.folder / "made"
-        shutil.rmtree(made, ignore_errors=True)
-        made.mkdir(parents=True)
-        make(shipped / number / MODEL_FILE, made / MODEL_FILE)
-        shutil.copyfile(shipped / CARD_FILE, made / CARD_FILE)
-        return self.artefacts.publish(model, made, make.__name__)
+        return publish_made(self.options, model, make)
 
     def canary(self, model: str, version: ModelVersion, share: float, *, automatic: bool = True) -> Manifest:
         """Put a version on trial."""

@@ -26,7 +26,8 @@ from services.runtime.release.board import HISTORY, open_board
 from services.runtime.release.steps import apply, rollback, start_canary, start_shadow, stop_shadow
 from tests.monitoring.promtool import RULES
 from tests.recordings import tones, with_soundfile
-from tests.releasing import wait_until_in_force
+from tests.releasing import publish_made, wait_until_in_force
+from tests.spoiled_models import as_it_is
 
 pytestmark = [
     pytest.mark.stack,
@@ -57,21 +58,13 @@ _RARE: Final = (
 
 
 @pytest.fixture(scope="module")
-def new_versions(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def new_versions(stack: LocalStack) -> Iterator[None]:
     """A canary that answers all requests for `piano`, and a version in the shadow of `symbols`."""
     options, by = stack.options, "a test"
-    board, artefacts = (
-        open_board(options.release_url),
-        Artefacts(options.models_url, options.model_repository),
-    )
-    versions = {}
-    for model in ("piano", "symbols"):
-        folder = tmp_path_factory.mktemp(model)
-        shutil.copy(options.model_repository / model / "1" / "model.onnx", folder)
-        shutil.copy(options.model_repository / model / "card.json", folder)
-        versions[model] = artefacts.publish(model, folder, "the shipped one, once more")
+    board = open_board(options.release_url)
+    artefacts = Artefacts(options.models_url, options.model_repository)
     for start, model in ((partial(start_canary, automatic=False), "piano"), (start_shadow, "symbols")):
-        shipped, new = artefacts.shipped(model), versions[model]
+        shipped, new = artefacts.shipped(model), publish_made(options, model, as_it_is)
         apply(board, partial(start, model=model, version=new, share=1.0, shipped=shipped, by=by))
     yield
     apply(board, partial(rollback, model="piano", history=board.history(HISTORY), by=by))

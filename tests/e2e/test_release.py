@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,10 +22,9 @@ from services.local.stack import LocalStack
 from services.runtime.release import steps
 from services.runtime.release.artefacts import Artefacts
 from services.runtime.release.board import ReleaseBoard, open_board
-from services.runtime.release.index import CARD_FILE, MODEL_FILE
 from services.runtime.release.manifest import ModelRelease, ModelVersion
 from tests.recordings import tones, with_soundfile
-from tests.releasing import wait_until_in_force
+from tests.releasing import publish_made, wait_until_in_force
 from tests.spoiled_models import as_it_is
 from tests.waiting import wait_for
 
@@ -100,16 +98,10 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def site(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(stack: LocalStack) -> Iterator[Site]:
     options = stack.options
     artefacts = Artefacts(options.models_url, options.model_repository)
-    published = {}
-    for model in ("piano", "symbols"):
-        folder = tmp_path_factory.mktemp(model)
-        shipped = options.model_repository / model
-        as_it_is(shipped / artefacts.shipped(model).number / MODEL_FILE, folder / MODEL_FILE)
-        shutil.copyfile(shipped / CARD_FILE, folder / CARD_FILE)
-        published[model] = artefacts.publish(model, folder, "a test's")
+    published = {model: publish_made(options, model, as_it_is) for model in ("piano", "symbols")}
     board = open_board(options.release_url)
     yield Site(stack, board, artefacts, published)
     for model, release in board.read().models.items():

@@ -6,7 +6,6 @@ import shutil
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import httpx
 import pytest
@@ -19,8 +18,7 @@ from services.operate.canary.watcher import BY
 from services.runtime.release import steps
 from services.runtime.release.artefacts import Artefacts
 from services.runtime.release.board import ReleaseBoard, open_board
-from services.runtime.release.index import CARD_FILE, MODEL_FILE
-from services.runtime.release.manifest import ModelVersion
+from tests.releasing import publish_made
 from tests.spoiled_models import garbage
 from tests.waiting import wait_for
 
@@ -45,25 +43,14 @@ def watched(stack: LocalStack) -> Iterator[LocalStack]:
     stacks.down(options, lambda _: None)
 
 
-def published(stack: LocalStack, folder: Path) -> ModelVersion:
-    """Publish a model that answers garbage."""
-    shipped = stack.options.model_repository / MODEL
-    artefacts = Artefacts(stack.options.models_url, stack.options.model_repository)
-    garbage(shipped / artefacts.shipped(MODEL).number / MODEL_FILE, folder / MODEL_FILE)
-    shutil.copyfile(shipped / CARD_FILE, folder / CARD_FILE)
-    return artefacts.publish(MODEL, folder)
-
-
 def on_trial(board: ReleaseBoard) -> bool:
     """Whether a canary serves."""
     return board.read().models[MODEL].canary is not None
 
 
-def test_a_candidate_that_answers_garbage_is_rolled_back_by_itself(
-    watched: LocalStack, tmp_path: Path
-) -> None:
-    version = published(watched, tmp_path)
+def test_a_candidate_that_answers_garbage_is_rolled_back_by_itself(watched: LocalStack) -> None:
     options = watched.options
+    version = publish_made(options, MODEL, garbage)
     board = open_board(options.release_url)
     shipped = Artefacts(options.models_url, options.model_repository).shipped(MODEL)
     steps.apply(board, lambda now: steps.start_canary(now, MODEL, version, 0.5, shipped=shipped, by="a test"))
