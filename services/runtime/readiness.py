@@ -13,8 +13,8 @@ from services.errors import CopyistError, ModelUnavailableError, OverloadedError
 from services.runtime.contract import ModelContract
 from services.runtime.release.manifest import Role
 
-#: A model server that takes longer to say what it has is taken to be away.
-ANSWER_WITHIN_S: Final = 4.0
+#: A model server that takes longer to say what it has is taken to be away; its client can ask twice in it.
+ANSWER_WITHIN_S: Final = 5.0
 #: What it said is taken for true so long, in seconds; then it is asked again beside the requests, ...
 FRESH_S: Final = 2.0
 #: ... and after so long before any is answered.

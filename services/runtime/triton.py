@@ -172,7 +172,11 @@ class TritonClient:
             ModelUnavailableError: the server cannot be reached.
         """
         request = pb.RepositoryIndexRequest(ready=True)
-        answer = await self._call(self._stub.RepositoryIndex(request, timeout=PROBE_LIMIT_S))
+        try:
+            answer = await self._call(self._stub.RepositoryIndex(request, timeout=PROBE_LIMIT_S))
+        except ModelUnavailableError:
+            # Where one of several servers hangs, the next one says it.
+            answer = await self._call(self._stub.RepositoryIndex(request, timeout=PROBE_LIMIT_S))
         return tuple(sorted((m.version for m in answer.models if m.name == model), key=int))
 
     async def times(self, model: str) -> ModelTimes:

@@ -228,6 +228,7 @@ async def test_calls_to_a_triton_that_hangs_are_answered_by_another_long_before_
         assert state.programs["triton"].process is not None
         os.kill(state.programs["triton"].process.pid, signal.SIGSTOP)
         try:
+            assert [await client.versions("lookup") for _ in range(2)] == [("1",)] * 2
             began = time.monotonic()
             assert await asyncio.gather(*(look_up(client, 2) for _ in range(8))) == [[20]] * 8
             assert 10 < time.monotonic() - began < 30, "none met the one that hangs, or it was found out late"
