@@ -21,6 +21,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import (
     add_TraceServiceServicer_to_server,
 )
 
+from tests.waiting import PATIENCE_S
+
 
 @dataclass(frozen=True, slots=True)
 class Span:
@@ -106,7 +108,7 @@ class Collector(TraceServiceServicer):  # type: ignore[misc]
                     for span in scope["spans"]
                 ]
 
-    def wait_for(self, wanted: Callable[[list[Span]], Any], limit_s: float = 10.0) -> Any:
+    def wait_for(self, wanted: Callable[[list[Span]], Any], limit_s: float = PATIENCE_S) -> Any:
         """Wait until `wanted` finds something in the spans, and give it."""
         deadline = time.monotonic() + limit_s
         while not (found := wanted(list(self.spans))):

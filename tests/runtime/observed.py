@@ -20,6 +20,7 @@ from services.local.options import StackOptions, private
 from services.local.programs import programs
 from services.local.stack import LocalStack
 from tests.runtime.collector import Collector
+from tests.waiting import PATIENCE_S
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,13 @@ class Observed:
         """A program's log so far, a dictionary for each line."""
         state = self.stack.state()
         assert state is not None
-        return [json.loads(line) for line in Path(state.programs[program].log).read_text().splitlines()]
+        # What comes after the last line's end is being written.
+        *whole, _ = Path(state.programs[program].log).read_text().split("\n")
+        return [json.loads(line) for line in whole]
 
     def line_of(self, request_id: str) -> dict[str, Any]:
         """The line that tells how a request ended."""
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
             for line in self.lines():
                 if line.get("request_id") == request_id and "status" in line:
@@ -77,7 +80,7 @@ def _triton(options: StackOptions, collector: Collector) -> Iterator[StackOption
         server = subprocess.Popen(command, env=dict(program.variables), stdout=log, stderr=log)
     try:
         with httpx.Client() as client:
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + PATIENCE_S
             while not _ready(options, client):
                 assert time.monotonic() < deadline and server.poll() is None
                 time.sleep(0.1)

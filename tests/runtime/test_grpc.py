@@ -56,7 +56,7 @@ class Echo:
         self.begun.set()
         try:
             if self.hang:
-                await asyncio.sleep(60)
+                await asyncio.sleep(600)
         finally:
             self.ended.set()
         if self.failure:
@@ -168,9 +168,9 @@ async def test_a_caller_that_leaves_ends_the_work(address: str, echo: Echo) -> N
     async with grpc.aio.insecure_channel(address) as channel:
         call = GRPCInferenceServiceStub(channel).ModelInfer(_request())
         sending = asyncio.ensure_future(call.wait_for_connection())
-        await asyncio.wait_for(echo.begun.wait(), 5)
+        await asyncio.wait_for(echo.begun.wait(), 60)
         call.cancel()
-        await asyncio.wait_for(echo.ended.wait(), 5)
+        await asyncio.wait_for(echo.ended.wait(), 60)
         await asyncio.gather(sending, return_exceptions=True)
 
 

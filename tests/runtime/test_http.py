@@ -42,7 +42,7 @@ async def _full(request: Request) -> Response:
 
 
 async def _upload(request: Request) -> Response:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         form = await read_form(request, KIND, max_upload_bytes=LIMIT)
     size = form["file"].size  # type: ignore[union-attr]
     await form.close()
@@ -157,11 +157,12 @@ async def test_the_rest_of_a_refused_upload_is_not_kept(announced: bool) -> None
 
 
 async def test_work_ends_when_the_client_leaves() -> None:
-    ended = asyncio.Event()
+    begun, ended = asyncio.Event(), asyncio.Event()
 
     async def work() -> None:
+        begun.set()
         try:
-            await asyncio.sleep(60)
+            await asyncio.sleep(600)
         finally:
             ended.set()
 
@@ -179,10 +180,10 @@ async def test_work_ends_when_the_client_leaves() -> None:
 
     scope = {"type": "http", "method": "GET", "path": "/work", "query_string": b"", "headers": []}
     serving = asyncio.create_task(edge(scope, messages.get, send))
-    await asyncio.sleep(0.02)
+    await asyncio.wait_for(begun.wait(), 60)
     assert not ended.is_set()
     messages.put_nowait({"type": "http.disconnect"})
-    await asyncio.wait_for(serving, 5)
+    await asyncio.wait_for(serving, 60)
     assert ended.is_set()
     assert statuses == [499]
 

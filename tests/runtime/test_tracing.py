@@ -29,6 +29,7 @@ from services.triton.environment import REPOSITORY_ROOT
 from tests.recordings import tones, with_soundfile
 from tests.runtime.collector import Collector, Span
 from tests.runtime.observed import Observed
+from tests.waiting import PATIENCE_S, wait_for
 
 RECORDING = with_soundfile(tones(1, 16_000), 16_000, "WAV")
 
@@ -113,7 +114,8 @@ def test_a_job_is_traced_from_its_submission_through_its_worker_down_to_triton(o
         "engraving": "job",
     }
     spans = observed.collector.wait_for(
-        lambda all_: found if wanted.keys() <= (found := _by_name(all_, trace)).keys() else None, limit_s=60
+        lambda all_: found if wanted.keys() <= (found := _by_name(all_, trace)).keys() else None,
+        limit_s=PATIENCE_S,
     )
     for name, parent in wanted.items():
         assert spans[name].parent == (spans[parent].id if parent in spans else parent), name
@@ -231,18 +233,22 @@ def test_a_collector_that_is_away_costs_nobody_anything(caplog: pytest.LogCaptur
         for _ in range(10_000):
             with tracing.span("request", kind="server", carrier={}):
                 pass
-        assert time.perf_counter() - began < 5
-        deadline = time.monotonic() + 15
-        while "takes no traces" not in caplog.text:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        # If each thousand of them waited for the collector once, they would take half a minute.
+        assert time.perf_counter() - began < 15
+        wait_for(lambda: "takes no traces" in caplog.text)
         for _ in range(3000):
             with tracing.span("request", kind="server", carrier={}):
                 pass
         began = time.perf_counter()
         tracing.shutdown()
-        assert time.perf_counter() - began < 6
-    lines = [record for record in caplog.records if record.levelno >= logging.WARNING]
+        # It promises four seconds; OpenTelemetry by itself would wait for thirty.
+        assert time.perf_counter() - began < 10
+    libraries = ("copyist.traces", "opentelemetry", "grpc")
+    lines = [
+        record
+        for record in caplog.records
+        if record.levelno >= logging.WARNING and record.name.startswith(libraries)
+    ]
     assert [record.name for record in lines] == ["copyist.traces"], caplog.text
 
 

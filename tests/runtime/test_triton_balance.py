@@ -64,10 +64,10 @@ async def names() -> AsyncIterator[tuple[NameServer, int]]:
 
 
 @asynccontextmanager
-async def serving(address: str, port: int = 0) -> AsyncIterator[tuple[Counting, int]]:
-    server = grpc.aio.server(
-        options=[("grpc.max_connection_age_ms", CONNECTION_AGE_MS), ("grpc.so_reuseport", 0)]
-    )
+async def serving(
+    address: str, port: int = 0, *, age_ms: int = CONNECTION_AGE_MS
+) -> AsyncIterator[tuple[Counting, int]]:
+    server = grpc.aio.server(options=[("grpc.max_connection_age_ms", age_ms), ("grpc.so_reuseport", 0)])
     counting = Counting()
     add_GRPCInferenceServiceServicer_to_server(counting, server)
     bound = server.add_insecure_port(f"{address}:{port}")
@@ -96,13 +96,14 @@ async def asking(client: TritonClient, until: Callable[[], bool], limit_s: float
 
 async def test_servers_of_one_name_take_turns(names: tuple[NameServer, int]) -> None:
     name_server, name_port = names
+    lasting_ms = 600_000  # while a connection is renewed, the other server has all the calls
     async with (
-        serving("127.0.0.2") as (one, port),
-        serving("127.0.0.3", port) as (other, _),
+        serving("127.0.0.2", age_ms=lasting_ms) as (one, port),
+        serving("127.0.0.3", port, age_ms=lasting_ms) as (other, _),
         client_of(name_port, port) as client,
     ):
         name_server.addresses = ["127.0.0.2", "127.0.0.3"]
-        await asking(client, lambda: min(one.asked, other.asked) > 0, 10)
+        await asking(client, lambda: min(one.asked, other.asked) > 0, 60)
         one.asked = other.asked = 0
         for _ in range(40):
             assert await client.ready("any")
@@ -121,9 +122,9 @@ async def test_a_server_that_comes_gets_its_share_and_one_that_goes_is_left_with
         client_of(name_port, port) as client,
     ):
         name_server.addresses = ["127.0.0.2", "127.0.0.3"]
-        await asking(client, lambda: going.asked > 5, 10)
+        await asking(client, lambda: going.asked > 5, 60)
         name_server.addresses = ["127.0.0.3", "127.0.0.4"]
-        refused = await asking(client, lambda: coming.asked > 5, 15)
+        refused = await asking(client, lambda: coming.asked > 5, 60)
         await asyncio.sleep(2 * CONNECTION_AGE_MS / 1000)
         before = going.asked
         for _ in range(30):
@@ -142,5 +143,5 @@ async def test_servers_are_found_soon_after_there_were_none(names: tuple[NameSer
             await asyncio.sleep(0.1)
         name_server.addresses = ["127.0.0.2"]
         began = time.monotonic()
-        await asking(client, lambda: server.asked > 0, 10)
+        await asking(client, lambda: server.asked > 0, 60)
         assert time.monotonic() - began < 3

@@ -93,7 +93,7 @@ async def serve(server: Server, address: str = "127.0.0.1:0") -> tuple[grpc.aio.
 async def served() -> AsyncIterator[tuple[Server, TritonClient]]:
     server = Server()
     running, port = await serve(server)
-    client = TritonClient(f"127.0.0.1:{port}", timeout_s=5, max_concurrency=2)
+    client = TritonClient(f"127.0.0.1:{port}", timeout_s=30, max_concurrency=2)
     yield server, client
     await client.close()
     await running.stop(None)
@@ -208,7 +208,7 @@ async def test_time_is_limited_and_the_call_is_taken_back(served: tuple[Server, 
 
 async def test_a_cancelled_call_is_taken_back(served: tuple[Server, TritonClient]) -> None:
     server, client = served
-    server.pause_s = 30
+    server.pause_s = 600
     call = asyncio.create_task(client.infer(PLUS_ONE, None, {"x": X}))
     await settled(lambda: server.under_way == 1)
     call.cancel()
@@ -250,7 +250,7 @@ async def test_a_silent_server_is_told_from_a_ready_one_soon(
 async def test_a_server_that_is_away_is_found_when_it_is_back() -> None:
     running, port = await serve(Server())
     await running.stop(None)
-    client = TritonClient(f"127.0.0.1:{port}", timeout_s=5)
+    client = TritonClient(f"127.0.0.1:{port}", timeout_s=30)
     with pytest.raises(ModelUnavailableError, match=str(port)):
         await client.infer(PLUS_ONE, None, {"x": X})
     with pytest.raises(ModelUnavailableError):
@@ -265,13 +265,13 @@ async def test_a_server_that_is_away_is_found_when_it_is_back() -> None:
 
 
 async def settled(condition: Callable[[], bool | Awaitable[bool]]) -> None:
-    """Wait until a condition holds, for ten seconds at most."""
-    for _ in range(500):
+    """Wait until a condition holds, for a minute at most."""
+    for _ in range(3000):
         held = condition()
         if held if isinstance(held, bool) else await held:
             return
         await asyncio.sleep(0.02)
-    raise AssertionError("not so after 10 s")
+    raise AssertionError("not so after a minute")
 
 
 def calls(outcome: str) -> float:

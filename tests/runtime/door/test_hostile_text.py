@@ -153,9 +153,9 @@ async def test_options_are_refused_in_print(client: httpx.AsyncClient, text: str
 )
 async def test_forms_are_utf_8(client: httpx.AsyncClient, charset: str) -> None:
     headers = {"Content-Type": f"multipart/form-data; charset={charset}; boundary=b"}
-    started_at = time.perf_counter()
+    started_s = time.process_time()  # what such texts can cost is computing
     answer = await client.post("/options", content=_form(b"tempo", b"\\ud800" * 10_000), headers=headers)
-    assert time.perf_counter() - started_at < 1
+    assert time.process_time() - started_s < 1
     assert answer.status_code == 400
     assert "UTF-8" in answer.json()["detail"]
     headers = {"Content-Type": "multipart/form-data; charset=UTF-8; boundary=b"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import statistics
 import subprocess
 import sys
 import threading
@@ -19,7 +20,7 @@ from prometheus_client import REGISTRY
 from services.cluster.config_maps import ConfigMaps
 from services.cluster.errors import NotInClusterError
 from services.errors import CopyistError
-from services.runtime.release import steps
+from services.runtime.release import metrics, steps
 from services.runtime.release.board import HISTORY, ReleaseBoard, ReleaseChangedError, open_board
 from services.runtime.release.config_map_board import ConfigMapBoard
 from services.runtime.release.file_board import FileBoard
@@ -103,7 +104,7 @@ class Follower:
 
     def close(self) -> None:
         self.stopped.set()
-        self._thread.join(10)
+        self._thread.join(60)
         assert not self._thread.is_alive()
 
 
@@ -155,7 +156,7 @@ def test_of_two_promotions_at_once_one_is_refused(board: ReleaseBoard) -> None:
             made = promote(manifest)
             if not waited:
                 waited = True
-                barrier.wait(10)
+                barrier.wait(60)
             return made
 
         try:
@@ -281,12 +282,15 @@ def test_the_release_url_says_which_it_is(
 
 def test_a_change_is_seen_within_a_second(board: ReleaseBoard, follower: Follower) -> None:
     wait_for(lambda: follower.seen == [0])
-    began = time.monotonic()
-    steps.apply(board, canary())
-    wait_for(lambda: follower.seen == [0, 1])
-    assert time.monotonic() - began < 1
-    steps.apply(board, promote)
-    wait_for(lambda: follower.seen == [0, 1, 2])
+    expected, taken_s = [0], []
+    # The middle one of five tells of the follower; a machine that is held up for a moment delays one.
+    for number in range(1, 6):
+        steps.apply(board, canary(number / 100))
+        written = time.monotonic()
+        expected.append(number)
+        wait_for(lambda: follower.seen == expected)
+        taken_s.append(time.monotonic() - written)
+    assert statistics.median(taken_s) < 1
 
 
 @pytest.mark.parametrize("text", ["{", '{"revision": "x"}', "[1]", "\x00\x01", '{"revision": 3}'])
@@ -313,17 +317,18 @@ def test_a_manifest_that_was_removed_changes_nothing_and_is_told(
     wait_for(lambda: bool(follower.seen) and follower.seen[-1] == 1)
     text = place.board.read().encode()
     place.remove()
-    wait_for(lambda: not readable())
-    time.sleep(0.5)
+    wait_for(lambda: "revision 1 stays" in caplog.text)
+    assert not readable()
+    time.sleep(0.5)  # it looks several times more, and has nothing more to tell
     assert follower.seen[-1] == 1
     assert [record.levelno for record in caplog.records if "revision 1 stays" in record.message] == [
         logging.ERROR
     ], "told once"
     place.put(text)
     wait_for(readable)
-    assert follower.seen[-1] == 1
     place.put(json.dumps({**json.loads(text), "revision": 5}))
     wait_for(lambda: follower.seen[-1] == 5)
+    assert follower.seen[-2] == 1, "the same manifest, back in its place, is no news"
 
 
 def test_a_file_that_cannot_be_read_changes_nothing(tmp_path: Path) -> None:
@@ -347,6 +352,7 @@ def test_a_cluster_that_is_away_is_waited_for(api: ApiServer, monkeypatch: pytes
     place = config_map_place(api)
     steps.apply(place.board, canary())
     api.rights = set()
+    metrics.READABLE.set(1)  # whatever tests before have left
     follower = Follower(place.board)
     try:
         wait_for(lambda: not readable())
