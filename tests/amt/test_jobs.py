@@ -6,28 +6,23 @@ import asyncio
 import io
 import json
 import zipfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import httpx
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from services.amt import backend
-from services.amt.contract import CHUNK_FRAMES, PITCHES
 from services.amt.jobs import HEARD, HEARD_FORM, AudioJobs
 from services.amt.transcriber import Heard
 from services.errors import ModelUnavailableError, UnreadableMediaError
 from services.local.stack import LocalStack
-from services.runtime.contract import ModelContract
 from services.runtime.jobs.job import JobState
 from services.runtime.jobs.kept import packed, unpacked
-from services.runtime.release.manifest import Role
 from services.runtime.settings import Settings
 from services.triton.environment import REPOSITORY_ROOT
+from tests.amt.hearing import HearingServer
 from tests.recordings import tones, with_soundfile
 from tests.stage_context import MemoryContext, comparable, run
 
@@ -35,42 +30,15 @@ DEMO = REPOSITORY_ROOT / "services" / "client" / "samples" / "demo.flac"
 FORMATS = "midi,musicxml,pdf,svg,json,csv"
 
 
-class Server:
-    """A model server that hears a note in every chunk, and counts."""
-
-    def __init__(self) -> None:
-        self.ready: tuple[str, ...] = ("1",)
-        self.asked: list[str | None] = []
-
-    async def versions(self, model: str) -> tuple[str, ...]:
-        return self.ready
-
-    async def infer(
-        self,
-        contract: ModelContract,
-        version: str | None,
-        inputs: Mapping[str, NDArray[Any]],
-        role: Role = Role.STABLE,
-    ) -> dict[str, NDArray[Any]]:
-        self.asked.append(version)
-        posteriors = np.zeros((1, 4, CHUNK_FRAMES, PITCHES), np.uint8)
-        posteriors[0, 0, 299:302, 39] = (153, 255, 153)
-        posteriors[0, 2:, 300:320, 39] = 128
-        return {"posteriors": posteriors}
-
-    async def close(self) -> None:
-        pass
-
-
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Server:
-    made = Server()
+def server(monkeypatch: pytest.MonkeyPatch) -> HearingServer:
+    made = HearingServer()
     monkeypatch.setattr(backend, "TritonClient", lambda url, timeout_s: made)
     return made
 
 
 @pytest.fixture
-async def jobs(server: Server, tmp_path: Path) -> AsyncIterator[AudioJobs]:
+async def jobs(server: HearingServer, tmp_path: Path) -> AsyncIterator[AudioJobs]:
     released = str(tmp_path / "release.json")
     made = AudioJobs(Settings(max_transcriptions=4, worker_jobs=1, release_url=released))
     yield made
@@ -118,7 +86,7 @@ async def test_what_is_kept_of_a_recording_is_all_that_was_heard(
 
 
 async def test_a_recording_that_was_heard_is_not_heard_again(
-    jobs: AudioJobs, context: MemoryContext, server: Server
+    jobs: AudioJobs, context: MemoryContext, server: HearingServer
 ) -> None:
     hear, write = jobs.stages
     assert (hear.state, write.state) == (JobState.TRANSCRIBING, JobState.ENGRAVING)
@@ -133,7 +101,7 @@ async def test_a_recording_that_was_heard_is_not_heard_again(
 
 
 async def test_what_another_release_kept_is_heard_again_and_the_answer_names_who_heard_it(
-    jobs: AudioJobs, context: MemoryContext, server: Server
+    jobs: AudioJobs, context: MemoryContext, server: HearingServer
 ) -> None:
     hear, write = jobs.stages
     await hear.run(context)
@@ -144,7 +112,7 @@ async def test_what_another_release_kept_is_heard_again_and_the_answer_names_who
     await write.run(context)
     told = json.loads(context.files["piece.json"].content)
     assert told["model"]["version"] == "2"
-    assert set(server.asked) == {"1", "2"}
+    assert set(server.versions_asked("piano")) == {"1", "2"}
 
 
 async def test_progress_tells_how_far_the_recording_was_heard(
@@ -168,7 +136,7 @@ async def test_jobs_are_not_refused_for_what_requests_are_refused_for(
 
 
 async def test_bad_recordings_and_absent_models_are_told_as_ever(
-    jobs: AudioJobs, context: MemoryContext, server: Server
+    jobs: AudioJobs, context: MemoryContext, server: HearingServer
 ) -> None:
     context.inputs[0].write_bytes(b"no recording at all")
     with pytest.raises(UnreadableMediaError):

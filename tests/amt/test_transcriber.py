@@ -5,74 +5,34 @@ from __future__ import annotations
 import asyncio
 import io
 import threading
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from services.amt import notation
-from services.amt.contract import CHUNK_FRAMES, CORE_FRAMES, HOP_SAMPLES, PITCHES
+from services.amt.contract import CORE_FRAMES, HOP_SAMPLES
 from services.amt.options import Options
 from services.amt.piano import PianoModel
 from services.amt.transcriber import Transcriber
 from services.errors import ModelUnavailableError, OverloadedError, UnreadableMediaError
 from services.music.export import Format
-from services.runtime.contract import ModelContract
 from services.runtime.processes import Processes
 from services.runtime.release.manifest import Role
+from tests.amt.hearing import HearingServer
 from tests.recordings import tones, with_soundfile
 
 
-class Server:
-    """A model server that hears a note in the middle of every chunk, or fails, or hangs."""
-
-    def __init__(self) -> None:
-        self.ready: tuple[str, ...] = ("2", "10")
-        self.asked: list[str | None] = []
-        self.now = self.most = 0
-        self.gate = asyncio.Event()
-        self.gate.set()
-        self.busy = asyncio.Event()
-        self.failure: Exception | None = None
-
-    async def versions(self, model: str) -> tuple[str, ...]:
-        return self.ready
-
-    async def infer(
-        self,
-        contract: ModelContract,
-        version: str | None,
-        inputs: Mapping[str, NDArray[Any]],
-        role: Role = Role.STABLE,
-    ) -> dict[str, NDArray[Any]]:
-        self.asked.append(version)
-        self.now += 1
-        self.most = max(self.most, self.now)
-        if self.now == 3:
-            self.busy.set()
-        try:
-            await asyncio.sleep(0.001)
-            await self.gate.wait()
-            if self.failure and len(self.asked) > 2:
-                raise self.failure
-        finally:
-            self.now -= 1
-        posteriors = np.zeros((1, 4, CHUNK_FRAMES, PITCHES), np.uint8)
-        posteriors[0, 0, 299:302, 39] = (153, 255, 153)
-        posteriors[0, 2:, 300:320, 39] = (255, 128)[0]
-        return {"posteriors": posteriors}
+@pytest.fixture
+def server() -> HearingServer:
+    made = HearingServer("2", "10")
+    made.busy_at = 3
+    return made
 
 
 @pytest.fixture
-def server() -> Server:
-    return Server()
-
-
-@pytest.fixture
-async def transcriber(server: Server, tmp_path: Path) -> AsyncIterator[Transcriber]:
+async def transcriber(server: HearingServer, tmp_path: Path) -> AsyncIterator[Transcriber]:
     processes = Processes(1, warm_up=notation.warm_up, max_s=60)
     made = Transcriber(
         PianoModel(server, tmp_path, chunks_in_flight=3), processes, max_audio_s=600, max_transcriptions=2
@@ -86,7 +46,7 @@ def _wav(seconds: float) -> io.BytesIO:
     return io.BytesIO(with_soundfile(tones(seconds, 16_000), 16_000, "WAV"))
 
 
-async def test_a_recording_becomes_a_transcription(transcriber: Transcriber, server: Server) -> None:
+async def test_a_recording_becomes_a_transcription(transcriber: Transcriber, server: HearingServer) -> None:
     chunks = 5
     seconds = (chunks * CORE_FRAMES - 10) * HOP_SAMPLES / 16_000
     heard = await transcriber.transcribe(_wav(seconds), Options(formats=(Format.MIDI,)), request_id="r")
@@ -95,17 +55,21 @@ async def test_a_recording_becomes_a_transcription(transcriber: Transcriber, ser
     spacing = np.diff([note.onset_s for note in heard.notes])
     np.testing.assert_allclose(spacing, CORE_FRAMES * HOP_SAMPLES / 16_000)
     assert heard.version == "10", "the newest by number"
-    assert set(server.asked) == {"10"}, "all of a recording by one version"
+    assert set(server.versions_asked("piano")) == {"10"}, "all of a recording by one version"
     assert heard.files[Format.MIDI].startswith(b"MThd")
     assert set(heard.timings_s) == {"decode", "model", "notes", "queue", "notation", "engraving"}
 
 
-async def test_chunks_are_sent_at_once_but_not_too_many(transcriber: Transcriber, server: Server) -> None:
+async def test_chunks_are_sent_at_once_but_not_too_many(
+    transcriber: Transcriber, server: HearingServer
+) -> None:
     await transcriber.transcribe(_wav(120), Options(), request_id="r")
-    assert server.most == 3
+    assert server.most[Role.STABLE] == 3
 
 
-async def test_more_recordings_than_allowed_are_refused(transcriber: Transcriber, server: Server) -> None:
+async def test_more_recordings_than_allowed_are_refused(
+    transcriber: Transcriber, server: HearingServer
+) -> None:
     server.gate.clear()
     running = [
         asyncio.create_task(transcriber.transcribe(_wav(1), Options(), request_id="r")) for _ in range(2)
@@ -119,7 +83,7 @@ async def test_more_recordings_than_allowed_are_refused(transcriber: Transcriber
 
 
 async def test_cancelling_ends_the_calls_and_frees_the_place(
-    transcriber: Transcriber, server: Server
+    transcriber: Transcriber, server: HearingServer
 ) -> None:
     server.gate.clear()
     running = asyncio.create_task(transcriber.transcribe(_wav(60), Options(), request_id="r"))
@@ -127,7 +91,7 @@ async def test_cancelling_ends_the_calls_and_frees_the_place(
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    assert server.now == 0
+    assert server.now.total() == 0
     assert transcriber._running == 0
 
 
@@ -158,15 +122,17 @@ class _Slow(io.BytesIO):
         return super().read(size)
 
 
-async def test_one_failed_chunk_ends_the_others_and_is_told(transcriber: Transcriber, server: Server) -> None:
-    server.failure = ModelUnavailableError("gone", remedy="wait")
+async def test_one_failed_chunk_ends_the_others_and_is_told(
+    transcriber: Transcriber, server: HearingServer
+) -> None:
+    server.fail(ModelUnavailableError("gone", remedy="wait"), after=2)
     with pytest.raises(ModelUnavailableError, match="gone"):
         await transcriber.transcribe(_wav(120), Options(), request_id="r")
-    assert server.now == 0
+    assert server.now.total() == 0
     assert len(server.asked) < 10
 
 
-async def test_without_a_model_nothing_is_decoded(transcriber: Transcriber, server: Server) -> None:
+async def test_without_a_model_nothing_is_decoded(transcriber: Transcriber, server: HearingServer) -> None:
     server.ready = ()
     source = _wav(1)
     with pytest.raises(ModelUnavailableError, match="no version"):
@@ -174,7 +140,7 @@ async def test_without_a_model_nothing_is_decoded(transcriber: Transcriber, serv
     assert source.tell() == 0
 
 
-async def test_bad_files_are_told_as_such(transcriber: Transcriber, server: Server) -> None:
+async def test_bad_files_are_told_as_such(transcriber: Transcriber, server: HearingServer) -> None:
     with pytest.raises(UnreadableMediaError):
         await transcriber.transcribe(io.BytesIO(b"no music"), Options(), request_id="r")
     assert not server.asked

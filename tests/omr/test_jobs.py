@@ -6,29 +6,25 @@ import asyncio
 import io
 import json
 import zipfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import cv2
 import httpx
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from services.errors import ModelUnavailableError, TooLargeError
 from services.local.stack import LocalStack
 from services.omr import backend
-from services.omr.contract import CANDIDATES, CELLS, CONTEXT, FIELDS, READING_FIELDS, SEQUENCE
 from services.omr.jobs import PAGE_FORM, PageJobs
 from services.omr.page_reader import ReadPage
-from services.runtime.contract import ModelContract
 from services.runtime.jobs.job import JobState
 from services.runtime.jobs.kept import packed, unpacked
-from services.runtime.release.manifest import Role
 from services.runtime.settings import Settings
 from services.triton.environment import REPOSITORY_ROOT
+from tests.omr.seeing import SeeingServer
 from tests.stage_context import KilledError, MemoryContext, comparable, run
 
 DEMO = REPOSITORY_ROOT / "services" / "client" / "samples" / "demo-page.png"
@@ -36,44 +32,15 @@ FORMATS = "midi,musicxml,pdf,svg,json,overlay"
 PAGES = 5
 
 
-class Server:
-    """A model server that sees nothing on any page, and counts the tiles."""
-
-    def __init__(self) -> None:
-        self.ready: dict[str, tuple[str, ...]] = {"symbols": ("1",), "context": ("1",)}
-        self.asked: list[str | None] = []
-
-    async def versions(self, model: str) -> tuple[str, ...]:
-        return self.ready[model]
-
-    async def infer(
-        self,
-        contract: ModelContract,
-        version: str | None,
-        inputs: Mapping[str, NDArray[Any]],
-        role: Role = Role.STABLE,
-    ) -> dict[str, NDArray[Any]]:
-        if contract is CONTEXT:
-            return {"readings": np.zeros((len(inputs["candidates"]), SEQUENCE, READING_FIELDS), np.float32)}
-        self.asked.append(version)
-        return {
-            "candidates": np.zeros((1, CANDIDATES, FIELDS), np.float32),
-            "staves": np.zeros((1, CELLS, CELLS), np.uint8),
-        }
-
-    async def close(self) -> None:
-        pass
-
-
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Server:
-    made = Server()
+def server(monkeypatch: pytest.MonkeyPatch) -> SeeingServer:
+    made = SeeingServer()
     monkeypatch.setattr(backend, "TritonClient", lambda url, timeout_s: made)
     return made
 
 
 @pytest.fixture
-async def jobs(server: Server, tmp_path: Path) -> AsyncIterator[PageJobs]:
+async def jobs(server: SeeingServer, tmp_path: Path) -> AsyncIterator[PageJobs]:
     made = PageJobs(
         Settings(
             worker_jobs=1, pages_in_flight=1, max_pages=PAGES, release_url=str(tmp_path / "release.json")
@@ -148,7 +115,7 @@ async def test_a_job_that_was_killed_amid_gives_the_direct_answer_byte_for_byte(
 
 
 async def test_a_job_goes_on_with_the_page_it_was_at(
-    jobs: PageJobs, context: MemoryContext, server: Server
+    jobs: PageJobs, context: MemoryContext, server: SeeingServer
 ) -> None:
     read, write = jobs.stages
     assert (read.state, write.state) == (JobState.RECOGNIZING, JobState.ENGRAVING)
@@ -157,21 +124,21 @@ async def test_a_job_goes_on_with_the_page_it_was_at(
     with pytest.raises(KilledError):
         await read.run(killed)
     assert sorted(context.pieces) == ["page-1", "page-2", "page-3"]
-    assert len(server.asked) == 4, "the fourth was read, and lost"
+    assert len(server.versions_asked("symbols")) == 4, "the fourth was read, and lost"
     context.told.clear()
     await read.run(context)
-    assert len(server.asked) == 4 + 2
+    assert len(server.versions_asked("symbols")) == 4 + 2
     assert context.told == [(3 / 5, "page 4 of 5"), (4 / 5, "page 5 of 5"), (1, "page 5 of 5")]
 
 
 async def test_pages_that_were_read_need_no_model_any_more(
-    jobs: PageJobs, context: MemoryContext, server: Server
+    jobs: PageJobs, context: MemoryContext, server: SeeingServer
 ) -> None:
     await jobs.stages[0].run(context)
-    server.ready = {"symbols": (), "context": ()}
+    server.ready = ()
     await jobs.stages[0].run(context)
     await jobs.stages[1].run(context)
-    assert len(server.asked) == PAGES
+    assert len(server.versions_asked("symbols")) == PAGES
     assert set(context.files) == {"piece.json", "piece.answer.json"}
     told = json.loads(context.files["piece.answer.json"].content)
     assert [page["width"] for page in told["pages"]] == [400, 401, 402, 403, 404]
@@ -188,13 +155,13 @@ def versions(context: MemoryContext) -> tuple[str, str | None]:
 
 
 async def test_a_job_stays_with_the_versions_it_was_begun_with(
-    jobs: PageJobs, context: MemoryContext, server: Server
+    jobs: PageJobs, context: MemoryContext, server: SeeingServer
 ) -> None:
     await begun(jobs, context)
-    server.ready = {"symbols": ("1", "2"), "context": ("1", "2")}
+    server.ready = ("1", "2")
     await jobs.check_ready()
     await run(jobs, context)
-    assert set(server.asked) == {"1"}
+    assert set(server.versions_asked("symbols")) == {"1"}
     assert versions(context) == ("1", "1")
 
 
@@ -208,27 +175,27 @@ async def test_a_job_stays_with_the_versions_it_was_begun_with(
 async def test_once_they_are_gone_all_pages_are_read_by_the_newest(
     jobs: PageJobs,
     context: MemoryContext,
-    server: Server,
+    server: SeeingServer,
     ready: dict[str, tuple[str, ...]],
     told: tuple[str, str],
 ) -> None:
     await begun(jobs, context)
-    server.ready = ready
+    server.ready_of = ready
     await jobs.check_ready()
     server.asked.clear()
     await run(jobs, context)
-    assert server.asked == [told[0]] * PAGES
+    assert server.versions_asked("symbols") == [told[0]] * PAGES
     assert versions(context) == told
 
 
 async def test_pages_that_another_release_kept_are_read_again(
-    jobs: PageJobs, context: MemoryContext, server: Server
+    jobs: PageJobs, context: MemoryContext, server: SeeingServer
 ) -> None:
     await jobs.stages[0].run(context)
     page = unpacked(context.pieces["page-2"], ReadPage, PAGE_FORM)
     context.pieces["page-2"] = packed(page, "omr-page/0")
     await jobs.stages[1].run(context)
-    assert len(server.asked) == PAGES + 1
+    assert len(server.versions_asked("symbols")) == PAGES + 1
     assert "piece.answer.json" in context.files
 
 
@@ -242,12 +209,12 @@ async def test_jobs_are_not_refused_for_what_requests_are_refused_for(
 
 
 async def test_too_many_pages_and_absent_models_are_told_as_ever(
-    jobs: PageJobs, context: MemoryContext, server: Server
+    jobs: PageJobs, context: MemoryContext, server: SeeingServer
 ) -> None:
     many = replace(context, inputs=[*context.inputs, context.inputs[0]])
     with pytest.raises(TooLargeError, match="COPYIST_MAX_PAGES"):
         await jobs.stages[0].run(many)
-    server.ready = {"symbols": (), "context": ()}
+    server.ready = ()
     with pytest.raises(ModelUnavailableError):
         await jobs.check_ready()
     with pytest.raises(ModelUnavailableError):

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -17,69 +16,23 @@ from numpy.typing import NDArray
 
 from services.errors import ModelUnavailableError, OverloadedError, TooLargeError, UnreadableMediaError
 from services.omr import answer, notation
-from services.omr.contract import CANDIDATES, CELLS, CONTEXT, FIELDS, READING_FIELDS, SEQUENCE
 from services.omr.models import ContextModel, SymbolsModel
 from services.omr.options import Options, PageFormat
 from services.omr.reader import Reader
 from services.omr.uploads import PageLimits
 from services.omr.vocabulary import HEADS
-from services.runtime.contract import ModelContract
 from services.runtime.processes import Processes
 from services.runtime.release.manifest import Role
 from services.triton.environment import REPOSITORY_ROOT
+from tests.omr.seeing import SeeingServer
 
 DEMO_PAGE = REPOSITORY_ROOT / "services" / "client" / "samples" / "demo-page.png"
 MODEL = REPOSITORY_ROOT / "model_repository" / "symbols" / "1" / "model.onnx"
-NOTHING = {
-    "candidates": np.zeros((1, CANDIDATES, FIELDS), np.float32),
-    "staves": np.zeros((1, CELLS, CELLS), np.uint8),
-}
-
-
-class Server:
-    """A model server that sees nothing, or what the real model sees; or fails, or hangs."""
-
-    def __init__(self) -> None:
-        self.ready: tuple[str, ...] = ("2", "10")
-        self.asked: list[str | None] = []
-        self.now = self.most = 0
-        self.gate = asyncio.Event()
-        self.gate.set()
-        self.busy = asyncio.Event()
-        self.failure: Exception | None = None
-        self.model: onnxruntime.InferenceSession | None = None
-
-    async def versions(self, model: str) -> tuple[str, ...]:
-        return self.ready
-
-    async def infer(
-        self,
-        contract: ModelContract,
-        version: str | None,
-        inputs: Mapping[str, NDArray[Any]],
-        role: Role = Role.STABLE,
-    ) -> dict[str, NDArray[Any]]:
-        if contract is CONTEXT:
-            return {"readings": np.zeros((len(inputs["candidates"]), SEQUENCE, READING_FIELDS), np.float32)}
-        self.asked.append(version)
-        self.now += 1
-        self.most = max(self.most, self.now)
-        self.busy.set()
-        try:
-            await asyncio.sleep(0.001)
-            await self.gate.wait()
-            if self.failure:
-                raise self.failure
-        finally:
-            self.now -= 1
-        if self.model is None:
-            return NOTHING
-        return dict(zip(NOTHING, self.model.run(list(NOTHING), dict(inputs)), strict=True))
 
 
 @pytest.fixture
-def server() -> Server:
-    return Server()
+def server() -> SeeingServer:
+    return SeeingServer("2", "10")
 
 
 @pytest.fixture
@@ -90,7 +43,7 @@ def processes() -> Iterator[Processes]:
 
 
 def make_reader(
-    server: Server, processes: Processes, repository: Path, context: ContextModel | None = None
+    server: SeeingServer, processes: Processes, repository: Path, context: ContextModel | None = None
 ) -> Reader:
     return Reader(
         SymbolsModel(server, repository, tiles_in_flight=3),
@@ -103,7 +56,7 @@ def make_reader(
 
 
 @pytest.fixture
-async def reader(server: Server, processes: Processes, tmp_path: Path) -> AsyncIterator[Reader]:
+async def reader(server: SeeingServer, processes: Processes, tmp_path: Path) -> AsyncIterator[Reader]:
     made = make_reader(server, processes, tmp_path)
     yield made
     await made.close()
@@ -127,7 +80,7 @@ BLANK = np.full((300, 200), 255, np.uint8)
 
 
 @pytest.mark.slow
-async def test_a_page_becomes_notes_and_files(reader: Reader, server: Server) -> None:
+async def test_a_page_becomes_notes_and_files(reader: Reader, server: SeeingServer) -> None:
     server.model = onnxruntime.InferenceSession(str(MODEL), providers=["CPUExecutionProvider"])
     options = Options(formats=tuple(PageFormat), explain=True)
     with DEMO_PAGE.open("rb") as page:
@@ -135,7 +88,7 @@ async def test_a_page_becomes_notes_and_files(reader: Reader, server: Server) ->
     assert [len(system.staves) for system in reading.recognition.pages[0].systems] == [3, 3, 3]
     assert 180 <= len(reading.recognition.notes) <= 205
     assert reading.version == "10", "the newest by number"
-    assert set(server.asked) == {"10"}, "all of a page by one version"
+    assert set(server.versions_asked("symbols")) == {"10"}, "all of a page by one version"
     assert set(reading.files) == set(PageFormat)
     assert reading.files[PageFormat.MIDI][0].startswith(b"MThd")
     overlay = cv2.imdecode(np.frombuffer(reading.files[PageFormat.OVERLAY][0], np.uint8), cv2.IMREAD_COLOR)
@@ -152,7 +105,7 @@ async def test_a_page_becomes_notes_and_files(reader: Reader, server: Server) ->
 
 @pytest.mark.slow
 async def test_what_context_takes_for_no_symbol_is_gone_unless_it_is_plainly_seen(
-    server: Server, processes: Processes, tmp_path: Path
+    server: SeeingServer, processes: Processes, tmp_path: Path
 ) -> None:
     server.model = onnxruntime.InferenceSession(str(MODEL), providers=["CPUExecutionProvider"])
     reader = make_reader(server, processes, tmp_path, ContextModel(server, tmp_path))
@@ -177,7 +130,7 @@ async def test_pages_come_in_the_order_of_the_files(reader: Reader) -> None:
 
 @pytest.mark.parametrize("files", [[BLANK], [BLANK, BLANK], [np.zeros((1, 1), np.uint8)]])
 async def test_pages_without_staves_are_told_and_no_error(
-    reader: Reader, server: Server, files: list[NDArray[np.uint8]]
+    reader: Reader, server: SeeingServer, files: list[NDArray[np.uint8]]
 ) -> None:
     reading = await reader.read(
         [png(file) for file in files], Options(formats=tuple(PageFormat)), request_id="r"
@@ -189,15 +142,15 @@ async def test_pages_without_staves_are_told_and_no_error(
     assert (told["notes"], told["key"], len(told["pages"])) == ([], None, len(files))
 
 
-async def test_tiles_are_sent_at_once_but_not_too_many(reader: Reader, server: Server) -> None:
+async def test_tiles_are_sent_at_once_but_not_too_many(reader: Reader, server: SeeingServer) -> None:
     random = np.random.default_rng(0)
     scattered = np.where(random.random((2400, 1800)) < 0.002, 0, 255).astype(np.uint8)
     with DEMO_PAGE.open("rb") as page:
         await reader.read([page, png(scattered)], Options(), request_id="r")
-    assert 1 < server.most <= 6, "three of each of two pages"
+    assert 1 < server.most[Role.STABLE] <= 6, "three of each of two pages"
 
 
-async def test_more_requests_than_allowed_are_refused(reader: Reader, server: Server) -> None:
+async def test_more_requests_than_allowed_are_refused(reader: Reader, server: SeeingServer) -> None:
     server.gate.clear()
     running = [asyncio.create_task(reader.read([staves()], Options(), request_id="r")) for _ in range(2)]
     await asyncio.wait_for(server.busy.wait(), 60)
@@ -208,14 +161,14 @@ async def test_more_requests_than_allowed_are_refused(reader: Reader, server: Se
     reader.check_room()
 
 
-async def test_cancelling_ends_the_calls_and_frees_the_place(reader: Reader, server: Server) -> None:
+async def test_cancelling_ends_the_calls_and_frees_the_place(reader: Reader, server: SeeingServer) -> None:
     server.gate.clear()
     running = asyncio.create_task(reader.read([staves(), staves(), staves()], Options(), request_id="r"))
     await asyncio.wait_for(server.busy.wait(), 60)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    assert server.now == 0
+    assert server.now.total() == 0
     server.gate.set()
     assert (await reader.read([staves()], Options(), request_id="r")).recognition.pages
 
@@ -230,7 +183,7 @@ async def test_cancelling_ends_the_calls_and_frees_the_place(reader: Reader, ser
     ],
 )
 async def test_what_cannot_be_read_is_told_before_the_model_is_asked(
-    reader: Reader, server: Server, files: list[bytes], kind: type[Exception], words: str
+    reader: Reader, server: SeeingServer, files: list[bytes], kind: type[Exception], words: str
 ) -> None:
     with pytest.raises(kind, match=words):
         await reader.read([io.BytesIO(file) for file in files], Options(), request_id="r")
@@ -238,17 +191,17 @@ async def test_what_cannot_be_read_is_told_before_the_model_is_asked(
     reader.check_room()
 
 
-async def test_without_a_model_nothing_is_read(reader: Reader, server: Server) -> None:
+async def test_without_a_model_nothing_is_read(reader: Reader, server: SeeingServer) -> None:
     server.ready = ()
     with pytest.raises(ModelUnavailableError, match="no version of the model symbols"):
         await reader.read([staves()], Options(), request_id="r")
 
 
-async def test_a_failing_model_fails_the_request(reader: Reader, server: Server) -> None:
-    server.failure = ModelUnavailableError("gone")
+async def test_a_failing_model_fails_the_request(reader: Reader, server: SeeingServer) -> None:
+    server.fail(ModelUnavailableError("gone"))
     with pytest.raises(ModelUnavailableError, match="gone"):
         await reader.read([staves()], Options(), request_id="r")
-    assert server.now == 0
+    assert server.now.total() == 0
     reader.check_room()
 
 

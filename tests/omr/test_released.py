@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -12,53 +12,25 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from prometheus_client import REGISTRY
 
 from services.errors import CopyistError, ModelError, VersionMissingError
 from services.omr import notation
-from services.omr.contract import CANDIDATES, CELLS, CONTEXT, FIELDS, READING_FIELDS, SEQUENCE
 from services.omr.models import ContextModel, SymbolsModel
 from services.omr.options import Options
 from services.omr.reader import Reader, Reading
 from services.omr.uploads import PageLimits
-from services.runtime.contract import ModelContract
 from services.runtime.processes import Processes
 from services.runtime.release.manifest import Role
+from tests.omr.seeing import SeeingServer
 from tests.runtime.release.small_models import releases
 
 CARDS: dict[str, dict[str, Any]] = {"symbols": {"measures": {}}, "context": {"measures": {}}}
 PAGES = 3
 
 
-class Server:
-    """Sees nothing on any page; versions 2 fail when they are told to."""
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[str, str | None, Role]] = []
-        self.failures: dict[str, CopyistError] = {}
-
-    async def versions(self, model: str) -> tuple[str, ...]:
-        return ("1", "2")
-
-    async def infer(
-        self,
-        contract: ModelContract,
-        version: str | None,
-        inputs: Mapping[str, NDArray[Any]],
-        role: Role = Role.STABLE,
-    ) -> dict[str, NDArray[Any]]:
-        self.asked.append((contract.model, version, role))
-        if version == "2" and contract.model in self.failures:
-            raise self.failures[contract.model]
-        if contract is CONTEXT:
-            return {"readings": np.zeros((len(inputs["candidates"]), SEQUENCE, READING_FIELDS), np.float32)}
-        candidates = np.zeros((1, CANDIDATES, FIELDS), np.float32)
-        return {"candidates": candidates, "staves": np.zeros((1, CELLS, CELLS), np.uint8)}
-
-
 @asynccontextmanager
-async def reading(server: Server, folder: Path, role: Role) -> AsyncIterator[Reader]:
+async def reading(server: SeeingServer, folder: Path, role: Role) -> AsyncIterator[Reader]:
     released = releases(folder, CARDS, role)
     processes = Processes(1, warm_up=notation.warm_up, max_s=120)
     shipped = folder / "shipped"
@@ -89,7 +61,7 @@ def versions(found: Reading) -> tuple[str, str | None]:
 
 
 async def test_both_models_are_chosen_by_the_request_and_one_may_be_insisted_on(tmp_path: Path) -> None:
-    server = Server()
+    server = SeeingServer("1", "2")
     async with reading(server, tmp_path, Role.CANARY) as reader:
         assert versions(await read(reader)) == ("2", "2")
         assert {(model, version) for model, version, _ in server.asked} == {("symbols", "2")}
@@ -100,8 +72,8 @@ async def test_both_models_are_chosen_by_the_request_and_one_may_be_insisted_on(
 async def test_where_a_canary_fails_all_pages_are_read_without_it(
     tmp_path: Path, failure: CopyistError
 ) -> None:
-    server = Server()
-    server.failures = {"symbols": failure}
+    server = SeeingServer("1", "2")
+    server.fail(failure, model="symbols", version="2")
     async with reading(server, tmp_path, Role.CANARY) as reader:
         found = await read(reader)
         assert versions(found) == ("1", "2"), "the other model stays"
@@ -112,7 +84,7 @@ async def test_where_a_canary_fails_all_pages_are_read_without_it(
 
 
 async def test_a_shadow_sees_the_pages_that_were_answered(tmp_path: Path) -> None:
-    server = Server()
+    server = SeeingServer("1", "2")
     before = {model: agreement(model) for model in CARDS}
     async with reading(server, tmp_path, Role.SHADOW) as reader:
         assert versions(await read(reader)) == ("1", "1")
