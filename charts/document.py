@@ -1,7 +1,7 @@
 """`make chart-readme`: what of the chart is made of other files.
 
-These are its README and the descriptions in its schema, out of comments in values.yaml, and its copies of the
-rules and dashboards of monitoring/.
+These are its README and the descriptions in its schema, out of comments in values.yaml, and what it has of
+monitoring/: copies of the rules and dashboards, and of Alertmanager's configuration what is Copyist's.
 
 A comment that begins with `--` describes the value below it. It becomes the value's line in the README, and
 the `description` in values.schema.json, which editors show. Of what kind a value must be is written in the
@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import yaml
+
+from charts.alerting import alertmanager_config
 
 CHART: Final = Path(__file__).parent / "copyist"
 MONITORING: Final = Path(__file__).parents[1] / "monitoring"
@@ -43,7 +45,7 @@ class Value:
 def main() -> int:
     """Write the files anew; with `--check`, only say whether they are as they should be."""
     wanted = made(CHART)
-    present = {*CHART.glob("files/rules/*"), *CHART.glob("files/dashboards/*")}
+    present = set(CHART.glob("files/*/*"))
     stale = [path for path, text in wanted.items() if not path.exists() or path.read_text() != text]
     left_over = sorted(present - wanted.keys())
     if "--check" in sys.argv[1:]:
@@ -67,6 +69,11 @@ def made(chart: Path) -> dict[Path, str]:
         chart / "files" / kind / path.name: path.read_text()
         for kind, pattern in (("rules", "*.yaml"), ("dashboards", "*.json"))
         for path in sorted((MONITORING / kind).glob(pattern))
+    }
+    alerting = alertmanager_config(yaml.safe_load((MONITORING / "alertmanager.yaml").read_text()))
+    copies |= {
+        chart / "files" / "alertmanager" / f"{part}.yaml": yaml.safe_dump(said, sort_keys=False)
+        for part, said in alerting.items()
     }
     return copies | {
         chart / "README.md": readme(chart, document),

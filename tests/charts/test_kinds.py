@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
 from jsonschema import Draft202012Validator
 
 from tests.charts.kinds import problems
-from tests.charts.rendering import CASES, case, render
+from tests.charts.rendering import CASES, case, find, render
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -54,6 +55,13 @@ def test_a_wrong_field_of_a_known_and_of_a_custom_kind_is_found() -> None:
         "spec": {"selector": {}, "endpoints": [{"prot": "http"}]},
     }
     assert any("prot" in problem for problem in problems(monitor))
+    alerting = deepcopy(find(case("operators"), "AlertmanagerConfig", "copyist-alerts"))
+    assert problems(alerting) == []
+    alerting["spec"]["route"]["group_by"] = alerting["spec"]["route"].pop("groupBy")
+    del alerting["spec"]["receivers"]
+    found = problems(alerting)
+    assert any("group_by" in problem for problem in found)
+    assert any("receivers" in problem for problem in found)
     assert problems({"apiVersion": "example.com/v1", "kind": "Unheard", "metadata": {"name": "a"}})
 
 

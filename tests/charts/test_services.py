@@ -12,6 +12,7 @@ from tests.charts.kinds import problems
 from tests.charts.rendering import (
     CASES,
     CHART,
+    NAMESPACE,
     Object,
     case,
     containers,
@@ -161,7 +162,11 @@ def test_routes_of_the_gateway_lead_to_the_services() -> None:
 
 def test_rules_and_dashboards_of_the_project_are_installed() -> None:
     monitoring = CHART.parents[1] / "monitoring"
-    rules = {each["metadata"]["name"]: each["spec"] for each in of_kind(case("eks"), "PrometheusRule")}
+    made = render(CASES["eks"])
+    rules = {each["metadata"]["name"]: each["spec"] for each in of_kind(made, "PrometheusRule")}
+    for rule in (rule for spec in rules.values() for group in spec["groups"] for rule in group["rules"]):
+        if "alert" in rule:
+            assert rule["labels"].pop("namespace") == NAMESPACE
     assert rules == {
         f"copyist-rules-{path.stem}": yaml.safe_load(path.read_text())
         for path in (monitoring / "rules").glob("*.yaml")
@@ -177,12 +182,15 @@ def test_rules_and_dashboards_laid_into_the_chart_are_installed(tmp_path: Path) 
     shutil.copytree(CHART, chart)
     (chart / "files" / "rules").mkdir(exist_ok=True)
     (chart / "files" / "dashboards").mkdir(exist_ok=True)
-    rules = {"groups": [{"name": "g", "rules": [{"record": "a:b", "expr": 'sum(c{d="{{ e }}"})'}]}]}
+    recorded = {"record": "a:b", "expr": 'sum(c{d="{{ e }}"})'}
+    alert = {"alert": "A", "expr": "a:b > 1"}
+    rules = {"groups": [{"name": "g", "rules": [recorded, alert]}]}
     (chart / "files" / "rules" / "own.yaml").write_text(yaml.safe_dump(rules))
     (chart / "files" / "dashboards" / "own.json").write_text('{"title": "{{ not a template }}"}\n')
     objects = render(merged(CASES["eks"]), chart=chart)
     rule = find(objects, "PrometheusRule", "copyist-rules-own")
-    assert rule["spec"] == rules
+    labelled = {**alert, "labels": {"namespace": NAMESPACE}}
+    assert rule["spec"]["groups"] == [{"name": "g", "rules": [recorded, labelled]}]
     assert rule["metadata"]["labels"]["release"] == "kube-prometheus-stack"
     dashboard = find(objects, "ConfigMap", "copyist-dashboard-own")
     assert dashboard["data"] == {"own.json": '{"title": "{{ not a template }}"}\n'}

@@ -202,6 +202,21 @@ class TestOverlay:
         assert gpus <= 2 * int(one(overlay, "NodePool", "gpu")["spec"]["limits"]["nvidia.com/gpu"])
 
 
+def test_the_clusters_alertmanager_takes_the_charts_configuration_for_alerts_of_its_namespace() -> None:
+    addon = yaml.safe_load((K8S / "addons" / "kube-prometheus-stack.yaml").read_text())
+    spec = addon["alertmanager"]["alertmanagerSpec"]
+    # Empty selectors select everything; that of labels is empty unless it is given.
+    assert spec["alertmanagerConfigNamespaceSelector"] == {}
+    assert "alertmanagerConfigSelector" not in spec
+    assert spec["alertmanagerConfigMatcherStrategy"] == {"type": "OnNamespace"}
+    assert len(of_kind(largest("production"), "AlertmanagerConfig")) == 1
+    for each in of_kind(largest("production"), "AlertmanagerConfig", "PrometheusRule"):
+        assert each["metadata"]["namespace"] == "copyist"
+        for group in each["spec"].get("groups", []):
+            namespaces = {rule["labels"]["namespace"] for rule in group["rules"] if "alert" in rule}
+            assert namespaces <= {"copyist"}
+
+
 def test_jobs_that_the_code_starts_are_told_from_the_charts_own() -> None:
     for each in largest("production"):
         assert (

@@ -47,17 +47,19 @@ class Alertmanager:
         folder: of its configuration, its state and the token.
         webhook: address that it calls in place of the local trigger's.
         token: that it shows there.
+        configuration: the repository's, or another.
     """
 
     folder: Path
     webhook: str
     token: str
+    configuration: str = field(default_factory=CONFIGURATION.read_text)
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        text = CONFIGURATION.read_text().replace("http://127.0.0.1:3007", self.webhook)
+        text = self.configuration.replace("http://127.0.0.1:3007", self.webhook)
         for name, value in _TIMES.items():
             text = re.sub(rf"{name}: \w+", f"{name}: {value}", text)
         (self.folder / "alertmanager.yaml").write_text(text)

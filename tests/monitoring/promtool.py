@@ -23,6 +23,30 @@ def alerting_rules() -> list[dict[str, Any]]:
     return [rule for group in groups for rule in group["rules"] if "alert" in rule]
 
 
+def file_with(
+    alert: str, window: str | None, folder: Path, rules: Sequence[Path] = RULES
+) -> tuple[Path, dict[str, Any]]:
+    """A copy of the file that has an alert, with no other alert in it; and the alert.
+
+    Without annotations: promtool wants to be told them too, and what they say depends on the value.
+    """
+    for file in rules:
+        content = yaml.safe_load(file.read_text())
+        every = [rule for group in content["groups"] for rule in group["rules"]]
+        fitting = [
+            rule for rule in every if rule.get("alert") == alert and rule["labels"].get("window") == window
+        ]
+        if fitting:
+            (wanted,) = fitting
+            for group in content["groups"]:
+                group["rules"] = [rule for rule in group["rules"] if "record" in rule or rule is wanted]
+            wanted.pop("annotations")
+            copy = folder / file.name
+            copy.write_text(yaml.safe_dump(content))
+            return copy, wanted
+    raise AssertionError(f"there is no alert {alert} with window {window}")
+
+
 def promtool(*arguments: str | Path) -> None:
     """Run it; what it has against its input fails the test."""
     program = shutil.which("promtool")

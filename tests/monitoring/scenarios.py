@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from tests.monitoring.canaries import trial
 from tests.monitoring.series import Series, counter, gauge
@@ -30,6 +31,15 @@ class Scenario:
     minutes: int
     fires: tuple[Series, ...]
     silent: tuple[Series, ...]
+
+    def told(self, series: tuple[Series, ...], alerts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """A test of promtool's: on these series, these alerts."""
+        expected = {"eval_time": f"{self.minutes}m", "alertname": self.alert, "exp_alerts": list(alerts)}
+        return {
+            "interval": "1m",
+            "input_series": [each.told() for each in series],
+            "alert_rule_test": [expected],
+        }
 
 
 def answers(good: float, bad: float, minutes: int, status: str = "503") -> tuple[Series, ...]:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import re
 import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from services.runtime.database import connect
 from services.runtime.migrations import migrate
@@ -18,7 +16,7 @@ from services.trigger.decisions import Decision, RequestState
 from services.trigger.store import RequestStore
 from tests.databases import PostgresServer, free_port
 from tests.monitoring.alerting import CONFIGURATION, Alertmanager, amtool, configuration
-from tests.monitoring.promtool import MONITORING, alerting_rules
+from tests.monitoring.promtool import alerting_rules
 from tests.trigger.drifted import TOKEN, Trigger, labels
 from tests.waiting import wait_for
 
@@ -60,24 +58,6 @@ def alertmanager(tmp_path: Path, triggers: tuple[Trigger, Trigger]) -> Iterator[
 
 def test_alertmanagers_own_tool_has_nothing_against_it() -> None:
     amtool("check-config", str(CONFIGURATION))
-
-
-def test_as_the_page_for_operators_changes_it_for_a_cluster_it_is_right_too(tmp_path: Path) -> None:
-    page = (MONITORING.parent / "docs" / "operations.md").read_text()
-    (command,) = re.findall(r"^sed -e .*?(?= > /tmp/alertmanager.yaml)", page, re.MULTILINE | re.DOTALL)
-    changed = subprocess.run(
-        ["bash", "-c", command], cwd=MONITORING.parent, capture_output=True, text=True, check=True
-    ).stdout
-    (receiver,) = (
-        each["webhook_configs"][0]
-        for each in yaml.safe_load(changed)["receivers"]
-        if "webhook_configs" in each
-    )
-    assert receiver["url"] == "http://copyist-trigger.copyist:3007/v1/alerts"
-    shown = receiver["http_config"]["authorization"]["credentials_file"]
-    assert shown == "/etc/alertmanager/secrets/copyist-trigger/token"
-    (tmp_path / "alertmanager.yaml").write_text(changed)
-    amtool("check-config", str(tmp_path / "alertmanager.yaml"))
 
 
 @pytest.mark.parametrize("rule", alerting_rules(), ids=lambda rule: rule["alert"])
