@@ -8,14 +8,13 @@ import json
 import os
 import secrets
 import shutil
-import sys
 from typing import Any, Final
 
 import httpx
 
 from services.local.errors import StackError
 from services.local.options import MONITORING, PROGRAMS, StackOptions
-from services.local.program import Health, Program
+from services.local.program import Health, Program, own
 from services.runtime.settings import PREFIX, Settings
 from services.triton.environment import REPOSITORY_ROOT
 
@@ -75,13 +74,13 @@ def alertmanager(options: StackOptions) -> Program:
 def trigger(options: StackOptions) -> Program:
     """The retraining trigger, with the token that Alertmanager shows it."""
     variables = {_TOKEN: _token(options)}
-    return _own("trigger", ["trigger", "serve"], options, options.trigger_port, variables)
+    return own("trigger", ["trigger", "serve"], options, options.trigger_port, variables)
 
 
 def release_watch(options: StackOptions) -> Program:
     """What judges canaries by Prometheus' figures."""
     variables = {_PROMETHEUS: f"http://{options.host}:{options.prometheus_port}"}
-    return _own("release-watch", ["release", "watch"], options, options.release_watch_port, variables)
+    return own("release-watch", ["release", "watch"], options, options.release_watch_port, variables)
 
 
 def _token(options: StackOptions) -> str:
@@ -108,22 +107,6 @@ def _program(name: str, command: list[str], http: str) -> Program:
         variables=os.environ,
         addresses={"HTTP": http},
         health=lambda client: _health(client, f"{http}/-/ready"),
-        cleanup=lambda: None,
-        grace_s=10.0,
-    )
-
-
-def _own(
-    name: str, command: list[str], options: StackOptions, port: int, variables: dict[str, str]
-) -> Program:
-    """A program of Copyist's own: a `copyist` command with health and metrics on a port."""
-    http = f"http://{options.host}:{port}"
-    return Program(
-        name=name,
-        command=[sys.executable, "-m", "services.client.cli", *command],
-        variables={**os.environ, **options.variables, **variables},
-        addresses={"metrics": f"{http}/metrics"},
-        health=lambda client: _health(client, f"{http}/readyz"),
         cleanup=lambda: None,
         grace_s=10.0,
     )

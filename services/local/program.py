@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import httpx
+
+from services.local.options import StackOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,3 +49,36 @@ class Program:
     cleanup: Callable[[], None]
     grace_s: float
     needed_by_others: bool = False
+
+
+def own(
+    name: str,
+    command: Sequence[str],
+    options: StackOptions,
+    port: int,
+    variables: Mapping[str, str],
+    *,
+    grace_s: float = 10.0,
+) -> Program:
+    """A program of Copyist's own: a `copyist` command that tells of health and metrics on a port."""
+    http = f"http://{options.host}:{port}"
+    return Program(
+        name=name,
+        command=[sys.executable, "-m", "services.client.cli", *command],
+        variables={**os.environ, **options.variables, **variables},
+        addresses={"metrics": f"{http}/metrics"},
+        health=lambda client: readiness(client, http),
+        cleanup=lambda: None,
+        grace_s=grace_s,
+    )
+
+
+def readiness(client: httpx.Client, http: str) -> Health:
+    """Ask a program of Copyist's, at its HTTP address, whether it is ready."""
+    answer = client.get(f"{http}/readyz")
+    if answer.is_success:
+        return Health()
+    try:
+        return Health(str(answer.json()["detail"]))
+    except (json.JSONDecodeError, KeyError, TypeError):
+        return Health(f"/readyz answers {answer.status_code}")

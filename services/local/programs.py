@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import sys
@@ -13,7 +12,7 @@ import httpx
 from services.local import monitoring
 from services.local.errors import StackError
 from services.local.options import StackOptions
-from services.local.program import Health, Program
+from services.local.program import Health, Program, own, readiness
 from services.runtime.settings import PREFIX
 from services.runtime.work import ONE_THREAD_EACH
 from services.triton import environment
@@ -131,7 +130,7 @@ def _bento(name: str, service: str, options: StackOptions, http_port: int, grpc_
             "BENTOML_DO_NOT_TRACK": "true",
         },
         addresses={"HTTP": http, "gRPC": f"{options.host}:{grpc_port}", "docs": f"{http}/docs"},
-        health=lambda client: _service_health(client, http),
+        health=lambda client: readiness(client, http),
         cleanup=lambda: None,
         grace_s=35.0,
     )
@@ -139,17 +138,9 @@ def _bento(name: str, service: str, options: StackOptions, http_port: int, grpc_
 
 def _sync(options: StackOptions) -> Program:
     """What makes Triton match the release manifest."""
-    http = f"http://{options.host}:{options.sync_port}"
-    return Program(
-        name="sync",
-        command=[sys.executable, "-m", "services.client.cli", "sync", str(options.served_models)],
-        # As `fill_models` has it.
-        variables={**os.environ, **options.variables, PREFIX + "WARM_UP": "off"},
-        addresses={"metrics": f"{http}/metrics"},
-        health=lambda client: _service_health(client, http),
-        cleanup=lambda: None,
-        grace_s=10.0,
-    )
+    # As `fill_models` has it.
+    variables = {PREFIX + "WARM_UP": "off"}
+    return own("sync", ["sync", str(options.served_models)], options, options.sync_port, variables)
 
 
 def _amt_worker(options: StackOptions) -> Program:
@@ -162,29 +153,7 @@ def _omr_worker(options: StackOptions) -> Program:
 
 def _worker(service: str, options: StackOptions, port: int) -> Program:
     """A worker, which does the jobs of a service."""
-    http = f"http://{options.host}:{port}"
-    return Program(
-        name=f"{service}-worker",
-        command=[sys.executable, "-m", "services.client.cli", "worker", service],
-        # The same name after each start: it goes on at once with what it was doing.
-        variables={
-            **os.environ,
-            **options.variables,
-            PREFIX + "WORKER_ID": f"{platform.node()}-{port}",
-        },
-        addresses={"metrics": f"{http}/metrics"},
-        health=lambda client: _service_health(client, http),
-        cleanup=lambda: None,
-        # Jobs under way get `drain_s` to end; then what they hold is handed back.
-        grace_s=50.0,
-    )
-
-
-def _service_health(client: httpx.Client, http: str) -> Health:
-    answer = client.get(f"{http}/readyz")
-    if answer.is_success:
-        return Health()
-    try:
-        return Health(str(answer.json()["detail"]))
-    except (json.JSONDecodeError, KeyError, TypeError):
-        return Health(f"/readyz answers {answer.status_code}")
+    # The same name after each start: it goes on at once with what it was doing.
+    variables = {PREFIX + "WORKER_ID": f"{platform.node()}-{port}"}
+    # Jobs under way get `drain_s` to end; then what they hold is handed back.
+    return own(f"{service}-worker", ["worker", service], options, port, variables, grace_s=50.0)
