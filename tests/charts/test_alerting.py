@@ -115,7 +115,7 @@ def test_alertmanagers_own_tool_has_nothing_against_what_the_operator_makes(conf
 
 
 @pytest.mark.parametrize("number", range(len(TOLD)), ids=lambda n: f"{TOLD[n].alert}-{n}")
-def test_alerts_for_retraining_and_no_others_reach_the_trigger_with_the_labels_that_prometheus_gives_them(
+def test_as_prometheus_labels_them_alerts_for_retraining_and_no_others_reach_the_trigger(
     number: int, config_file: Path, rule_files: list[Path], tmp_path: Path
 ) -> None:
     scenario = TOLD[number]
