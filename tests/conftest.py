@@ -6,7 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from services.cluster.connection import Cluster
 from services.local.stack import LocalStack
+from tests.cluster.api_server import ApiServer, serving
+from tests.cluster.manifests import connected
 from tests.databases import PostgresServer, S3Server, postgres, s3
 
 
@@ -29,3 +32,18 @@ def s3_server() -> Iterator[S3Server]:
     """A real S3 endpoint; each test makes a bucket of its own in it."""
     with s3() as running:
         yield running
+
+
+@pytest.fixture
+def api() -> Iterator[ApiServer]:
+    """A stand-in for the API server of a Kubernetes cluster, with nothing in it."""
+    with serving(ApiServer()) as running:
+        yield running
+
+
+@pytest.fixture
+def cluster(api: ApiServer) -> Iterator[Cluster]:
+    """A connection to that cluster."""
+    connection = connected(api)
+    yield connection
+    connection.close()

@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from services.cluster.connection import Cluster
 from services.trigger.cron_job import CronJobStarter
 from services.trigger.starters import RunPhase, RunState
-from tests.cluster.api_server import ApiServer, serving
-from tests.cluster.manifests import connected, cron_job
+from tests.cluster.api_server import ApiServer
+from tests.cluster.manifests import cron_job
 from tests.trigger.drifted import request
 
 
 @pytest.fixture
-def api() -> Iterator[ApiServer]:
-    with serving(ApiServer()) as api:
-        api.put("cronjobs", cron_job())
-        yield api
-
-
-@pytest.fixture
-def cluster(api: ApiServer) -> Iterator[Cluster]:
-    cluster = connected(api)
-    yield cluster
-    cluster.close()
-
-
-@pytest.fixture
-def starter(cluster: Cluster) -> CronJobStarter:
+def starter(api: ApiServer, cluster: Cluster) -> CronJobStarter:
+    api.put("cronjobs", cron_job())
     return CronJobStarter(cluster, "copyist-retrain", "full")
 
 

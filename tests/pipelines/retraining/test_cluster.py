@@ -12,26 +12,24 @@ from pipelines.retraining.cluster import ClusterRunner
 from pipelines.retraining.plan import BY_NAME
 from pipelines.retraining.results import WEIGHTS
 from pipelines.retraining.run import Run, Start, StepState
-from tests.cluster.api_server import ApiServer, serving
+from services.cluster.connection import Cluster
+from tests.cluster.api_server import ApiServer
 from tests.cluster.kubelet import running
-from tests.cluster.manifests import connected
 from tests.cluster.test_cluster_runner import train_job, write
 from tests.pipelines.retraining.runs import TINY, Place
 
 
 @pytest.mark.slow
 def test_data_is_made_by_jobs_and_learnt_from_by_two_ranks_of_a_train_job(
-    place: Place, tmp_path: Path
+    place: Place, tmp_path: Path, api: ApiServer, cluster: Cluster
 ) -> None:
     run = place.run(budget=replace(TINY, batch=2), release=False)
     Run.create(run.folder, replace(run.record, start=Start.SCRATCH))
     said: list[str] = []
-    with serving(ApiServer()) as api, running(api) as kubelet:
-        cluster = connected(api)
+    with running(api) as kubelet:
         runner = ClusterRunner(cluster, write(tmp_path / "manifests", train_job()), look_s=1)
         for name in ("collect", "build", "train"):
             runner.run(BY_NAME[name], run, said.append)
-        cluster.close()
     for name in ("collect", "build", "train"):
         step = run.step(name)
         assert step and (step.state, step.attempts) == (StepState.DONE, 1)

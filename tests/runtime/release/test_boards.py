@@ -27,7 +27,7 @@ from services.runtime.release.file_board import FileBoard
 from services.runtime.release.manifest import NOTHING_RELEASED, BadManifestError, Manifest, ModelVersion
 from services.runtime.release.steps import Step
 from services.triton.environment import REPOSITORY_ROOT
-from tests.cluster.api_server import ApiServer, Fault, serving
+from tests.cluster.api_server import ApiServer, Fault
 from tests.cluster.manifests import connected
 from tests.waiting import wait_for
 
@@ -59,12 +59,6 @@ def config_map_place(api: ApiServer) -> Place:
     put("")
     board = ConfigMapBoard(ConfigMaps(connected(api)), "release", watch_s=1)
     return Place(board, put, lambda: api.remove("configmaps", "release"))
-
-
-@pytest.fixture
-def api() -> Iterator[ApiServer]:
-    with serving(ApiServer()) as api:
-        yield api
 
 
 @pytest.fixture(params=["file", "ConfigMap"])
