@@ -6,19 +6,15 @@ import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import httpx
-from prometheus_client.parser import text_string_to_metric_families
-
 from services.local.options import StackOptions
 from services.local.stack import LocalStack
 from services.runtime.release.artefacts import Artefacts
 from services.runtime.release.board import open_board
 from services.runtime.release.index import CARD_FILE, MODEL_FILE
 from services.runtime.release.manifest import ModelVersion
+from tests.exposition import exposed, values
 from tests.spoiled_models import Maker
 from tests.waiting import wait_for
-
-_REVISION = "copyist_release_revision"
 
 
 def publish_made(options: StackOptions, model: str, make: Maker) -> ModelVersion:
@@ -39,5 +35,4 @@ def wait_until_in_force(stack: LocalStack, limit_s: float = 30) -> None:
 
 
 def _revision(url: str) -> int:
-    families = text_string_to_metric_families(httpx.get(f"{url}/metrics").text)
-    return next((int(family.samples[0].value) for family in families if family.name == _REVISION), 0)
+    return int(sum(values(exposed(url), "copyist_release_revision")))

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import grpc
 import httpx
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceStub
 
 from services.local.stack import LocalStack
+from tests.exposition import samples
 
 pytestmark = pytest.mark.stack
 
@@ -110,11 +110,7 @@ def series(http: httpx.Client) -> set[tuple[object, ...]]:
     text = http.get("/metrics").text
     assert MARK not in text.lower()
     assert "bentoml_" not in text, "BentoML's own have raw paths for labels"
-    return {
-        (sample.name, *sorted(sample.labels.items()))
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-    }
+    return {(sample.name, *sorted(sample.labels.items())) for sample in samples(text)}
 
 
 @pytest.mark.parametrize("name", ["amt", "omr"])

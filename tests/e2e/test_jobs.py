@@ -13,12 +13,12 @@ from typing import Any
 
 import httpx
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from services.client import Copyist, Transcription
 from services.client.pages import Recognition
 from services.local.stack import LocalStack
 from tests.client.command import COMMAND, copyist, environment, heed_interrupts, tree
+from tests.exposition import exposed, values
 from tests.recordings import tones, with_soundfile
 
 pytestmark = pytest.mark.stack
@@ -168,15 +168,10 @@ def test_a_job_under_way_is_cancelled(addresses: list[str], both: Copyist) -> No
 
 def test_prometheus_is_told_of_the_jobs(stack: LocalStack) -> None:
     for url, service in ((stack.http_url, "amt"), (stack.omr_http_url, "omr")):
-        text = httpx.get(f"{url}/metrics", timeout=30).text
-        samples = {
-            sample.labels["state"]
-            for family in text_string_to_metric_families(text)
-            for sample in family.samples
-            if sample.name == "copyist_jobs" and sample.labels["service"] == service
-        }
-        assert {"queued", "completed"} <= samples
-        assert f'copyist_jobs_oldest_queued_seconds{{service="{service}"}}' in text
+        told = exposed(url)
+        for state in ("queued", "completed"):
+            assert values(told, "copyist_jobs", service=service, state=state)
+        assert values(told, "copyist_jobs_oldest_queued_seconds", service=service)
 
 
 def _until(condition: Any) -> None:

@@ -14,10 +14,10 @@ import httpx
 import psutil
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from prometheus_client.parser import text_string_to_metric_families
 
 from services.local.stack import LocalStack
 from services.runtime.readiness import ANSWER_WITHIN_S
+from tests.exposition import samples, values
 from tests.recordings import tones, with_soundfile
 from tests.waiting import wait_for
 
@@ -34,11 +34,9 @@ def http(stack: LocalStack) -> Iterator[httpx.Client]:
 
 def _samples(http: httpx.Client) -> dict[tuple[str, ...], float]:
     """All samples by name and labels."""
-    text = http.get("/metrics").text
     return {
         (sample.name, *sorted(sample.labels.values())): sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
+        for sample in samples(http.get("/metrics").text)
     }
 
 
@@ -121,8 +119,8 @@ def test_a_client_that_leaves_frees_its_place(http: httpx.Client, stack: LocalSt
 
 
 def _in_flight(http: httpx.Client) -> float:
-    key = ("copyist_requests_in_flight", *sorted(("amt", "http", "/v1/transcribe")))
-    return _samples(http).get(key, 0)
+    told = samples(http.get("/metrics").text)
+    return sum(values(told, "copyist_requests_in_flight", protocol="http", route="/v1/transcribe"))
 
 
 def _health(stack: LocalStack) -> int:

@@ -14,7 +14,6 @@ import httpx
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
-from prometheus_client.parser import text_string_to_metric_families
 from tritonclient.utils import InferenceServerException
 
 from services.client import Copyist
@@ -23,6 +22,7 @@ from services.runtime.release import steps
 from services.runtime.release.artefacts import Artefacts
 from services.runtime.release.board import ReleaseBoard, open_board
 from services.runtime.release.manifest import ModelRelease, ModelVersion
+from tests.exposition import exposed, values
 from tests.recordings import tones, with_soundfile
 from tests.releasing import publish_made, wait_until_in_force
 from tests.spoiled_models import as_it_is
@@ -74,13 +74,7 @@ class Site:
         return self.metric("copyist_release_share", model="piano", version=version, role=role)
 
     def metric(self, name: str, *, url: str | None = None, **labels: str) -> float:
-        text = httpx.get(f"{url or self.stack.http_url}/metrics").text
-        return sum(
-            sample.value
-            for family in text_string_to_metric_families(text)
-            for sample in family.samples
-            if sample.name == name and labels.items() <= sample.labels.items()
-        )
+        return sum(values(exposed(url or self.stack.http_url), name, **labels))
 
     def transcribe(self, request_id: str) -> httpx.Response:
         answer = httpx.post(

@@ -15,10 +15,10 @@ import httpx
 import psutil
 import pytest
 from prometheus_client.mmap_dict import MmapedDict
-from prometheus_client.parser import text_string_to_metric_families
 
 from services.triton.environment import REPOSITORY_ROOT
 from tests.databases import free_port
+from tests.exposition import exposed, values
 from tests.waiting import wait_for
 
 CALLS = "copyist_requests_total"
@@ -89,18 +89,8 @@ class Service:
         """Ask for the models, over a new connection: there is no model server, so it answers 503."""
         assert httpx.get(f"{self.http}/v1/models").status_code == 503
 
-    def samples(self) -> dict[tuple[str, ...], float]:
-        """All samples that tell of requests, by name and route."""
-        text = httpx.get(f"{self.http}/metrics").text
-        return {
-            (sample.name, sample.labels["route"]): sample.value
-            for family in text_string_to_metric_families(text)
-            for sample in family.samples
-            if sample.name in (CALLS, SECONDS, IN_FLIGHT)
-        }
-
     def total(self, name: str, route: str = "/v1/models") -> float:
-        return self.samples().get((name, route), 0.0)
+        return sum(values(exposed(self.http), name, route=route))
 
     def _lives(self) -> bool:
         assert self.process is not None

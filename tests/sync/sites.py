@@ -15,6 +15,7 @@ from pathlib import Path
 
 import httpx
 import onnx
+from prometheus_client.samples import Sample
 
 from services.local.options import StackOptions
 from services.runtime.contract import ModelContract
@@ -23,6 +24,7 @@ from services.runtime.release.artefacts import Artefacts
 from services.runtime.release.board import open_board
 from services.runtime.release.manifest import Manifest, ModelVersion
 from services.triton.environment import REPOSITORY_ROOT
+from tests.exposition import exposed, values
 from tests.triton.models import LOOKUP, add, lookup_model
 from tests.waiting import wait_for
 
@@ -122,11 +124,15 @@ class Site:
         text = (self.options.served_models / model / "config.pbtxt").read_text()
         return re.findall(r"versions: (\d+)", text)
 
-    def metrics(self) -> dict[str, float]:
-        """What the agent tells Prometheus."""
-        text = httpx.get(f"http://127.0.0.1:{self.options.sync_port}/metrics").raise_for_status().text
-        lines = (line.rpartition(" ") for line in text.splitlines() if line.startswith("copyist_"))
-        return {name: float(value) for name, _, value in lines}
+    def revision(self, of: str) -> float:
+        """The manifest's revision as the agent tells it: the one read (`release`) or in force (`sync`)."""
+        (revision,) = values(self._exposed(), f"copyist_{of}_revision")
+        return revision
+
+    def told(self, name: str, model: str, version: str, **labels: str) -> float | None:
+        """One of the figures that the agent tells of a version; None where it tells of none."""
+        found = values(self._exposed(), f"copyist_sync_{name}", model=model, version=version, **labels)
+        return found[0] if found else None
 
     def ready(self) -> bool:
         """Whether the agent says that all stable versions serve."""
@@ -135,9 +141,5 @@ class Site:
         except httpx.TransportError:
             return False
 
-
-def told(name: str, model: str, version: str, **labels: str) -> str:
-    """The name of one of the agent's figures as Prometheus writes it."""
-    pairs = {"model": model, "version": version, **labels}
-    written = ",".join(f'{key}="{value}"' for key, value in sorted(pairs.items()))
-    return f"copyist_sync_{name}{{{written}}}"
+    def _exposed(self) -> list[Sample]:
+        return exposed(f"http://127.0.0.1:{self.options.sync_port}")

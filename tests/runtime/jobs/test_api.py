@@ -12,12 +12,12 @@ from typing import Any
 
 import httpx
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from services.errors import DatabaseUnavailableError
 from services.runtime.jobs.job import JobState, Submission
 from services.runtime.jobs.store import JobStore
 from services.runtime.jobs.tables import end_values
+from tests.exposition import samples
 from tests.runtime.jobs.serving import Served, serving, settings_for
 
 
@@ -356,8 +356,7 @@ def test_prometheus_is_told_how_much_there_is_to_do(http: httpx.Client, service:
     def told() -> dict[str, float]:
         return {
             sample.labels.get("state", sample.name): sample.value
-            for family in text_string_to_metric_families(http.get("/metrics").text)
-            for sample in family.samples
+            for sample in samples(http.get("/metrics").text)
             if sample.name.startswith("copyist_jobs") and sample.labels["service"] == "amt"
         }
 
