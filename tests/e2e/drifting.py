@@ -12,9 +12,7 @@ from pathlib import Path
 from typing import Final
 
 import cv2
-import httpx
 import numpy as np
-from prometheus_client.parser import text_string_to_metric_families
 
 from services.amt import profile as recording_profile
 from services.amt.decode import decode
@@ -26,6 +24,7 @@ from services.omr.straighten import prepare
 from services.omr.uploads import PagePicture
 from services.operate.prometheus import Prometheus
 from services.runtime.profiles import shares
+from tests.exposition import exposed
 from tests.monitoring.watching import EVERY_S, FOR_S, prometheus_over
 from tests.traffic import pages, recordings
 from tests.waiting import wait_for
@@ -135,11 +134,10 @@ def _firing(server: Prometheus) -> frozenset[Alert]:
 def _counted(target: str, model: str) -> Masses:
     """What a service has counted so far, read from the service itself."""
     found: dict[str, dict[int, float]] = {}
-    for family in text_string_to_metric_families(httpx.get(f"http://{target}/metrics").text):
-        for sample in family.samples:
-            if sample.name == "copyist_profile_mass_total" and sample.labels["model"] == model:
-                bins = found.setdefault(sample.labels["feature"], {})
-                bins[int(sample.labels["bin"])] = bins.get(int(sample.labels["bin"]), 0.0) + sample.value
+    for sample in exposed(f"http://{target}"):
+        if sample.name == "copyist_profile_mass_total" and sample.labels["model"] == model:
+            bins = found.setdefault(sample.labels["feature"], {})
+            bins[int(sample.labels["bin"])] = bins.get(int(sample.labels["bin"]), 0.0) + sample.value
     return {feature: [bins[number] for number in sorted(bins)] for feature, bins in found.items()}
 
 
