@@ -15,6 +15,7 @@ from typing import Final, Self
 from loadtests.chaos.site import environment
 from loadtests.release.traffic import Traffic
 from services.local.options import StackOptions, private
+from services.local.processes import spawn
 from services.local.stack import LocalStack, Report
 from services.operate.prometheus import Prometheus
 from services.runtime.release import steps
@@ -136,10 +137,7 @@ class Site:
         """Start the release watch, or start it again."""
         prometheus = f"http://{self.options.host}:{self.options.prometheus_port}"
         command = self._copyist("release", "watch", "--prometheus", prometheus, *self.watch)
-        with (self.folder / "release-watch.log").open("ab") as log:
-            self._watching = subprocess.Popen(
-                command, cwd=REPOSITORY_ROOT, env=self._variables, stdout=log, stderr=log
-            )
+        self._watching = spawn(command, self._variables, self.folder / "release-watch.log", tied=True)
 
     def stop_watch(self) -> None:
         """Stop it."""

@@ -7,6 +7,7 @@ once it is known what became of it.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
+from services.local.processes import spawn
 from services.triton.environment import REPOSITORY_ROOT
 
 #: Short recordings, most of them over HTTP.
@@ -78,8 +80,8 @@ class Traffic:
     def __enter__(self) -> Self:
         """Start, and wait until the first requests may come."""
         self._file.unlink(missing_ok=True)
-        with self._file.with_suffix(".log").open("wb") as log:
-            self._process = subprocess.Popen(self._command, cwd=REPOSITORY_ROOT, stdout=log, stderr=log)
+        variables = {**os.environ, "PYTHONPATH": str(REPOSITORY_ROOT)}
+        self._process = spawn(self._command, variables, self._file.with_suffix(".log"), tied=True)
         deadline = time.monotonic() + _START_S
         while not self._file.exists():
             if time.monotonic() > deadline or self._process.poll() is not None:

@@ -94,7 +94,7 @@ def spawn(
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=partial(end_with_parent, signal.SIGTERM) if tied else None,  # noqa: PLW1509 - no other threads here
+            preexec_fn=partial(end_with_parent, signal.SIGTERM) if tied else None,  # noqa: PLW1509 - it takes no lock
         )
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import socket
-import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import httpx
 
+from services.local.processes import spawn
 from services.operate.prometheus import Prometheus
 from tests.monitoring.promtool import RULES
 from tests.waiting import wait_for
@@ -54,10 +55,8 @@ def prometheus_over(
     configuration = folder / "prometheus.json"
     configuration.write_text(json.dumps(_configuration(targets, rules, alertmanager)))
     flags = (f"--config.file={configuration}", f"--storage.tsdb.path={folder / 'data'}")
-    with (folder / "log").open("wb") as log:
-        running = subprocess.Popen(
-            [program, *flags, f"--web.listen-address={address}"], stdout=log, stderr=subprocess.STDOUT
-        )
+    command = [program, *flags, f"--web.listen-address={address}"]
+    running = spawn(command, os.environ, folder / "prometheus.log", tied=True)
     try:
         wait_for(lambda: _ready(f"http://{address}"))
         server = Prometheus(f"http://{address}")
