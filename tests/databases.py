@@ -21,7 +21,7 @@ import psutil
 import psycopg
 import pytest
 
-READY_LIMIT_S = 30.0
+READY_LIMIT_S = 120.0
 #: Whom the server runs as when the tests run as root, which PostgreSQL refuses.
 UNPRIVILEGED = "nobody"
 

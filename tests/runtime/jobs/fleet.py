@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import httpx
+import psutil
 
 from services.runtime.database import connect
 from services.runtime.files import FileStore, input_path
@@ -26,8 +27,10 @@ from services.runtime.settings import Settings
 from services.triton.environment import REPOSITORY_ROOT
 from tests.databases import free_port, wait_until
 from tests.runtime.jobs.toy import SERVICE
+from tests.waiting import PATIENCE_S
 
-LOST_S = 2
+#: Longer than a busy machine holds up a process that lives.
+LOST_S = 4
 STAGES = ("separating", "transcribing", "engraving")
 
 
@@ -70,7 +73,9 @@ class Fleet:
         for name in names:
             self.ports[name] = free_port()
             environment = {**self.variables, "COPYIST_WORKER_ID": name, **variables}
-            with (self.folder / f"{name}.log").open("ab") as log:
+            # What a former process of this name has said is not taken for this one's.
+            self.log_of(name).unlink(missing_ok=True)
+            with self.log_of(name).open("ab") as log:
                 self.workers[name] = subprocess.Popen(
                     [sys.executable, "-m", "tests.runtime.jobs.toy", str(self.ports[name])],
                     env=environment,
@@ -79,11 +84,15 @@ class Fleet:
                     stderr=log,
                 )
         for name in names:
-            wait_until(lambda: self.said(name).endswith("takes jobs"), f"{name} takes jobs", 60)  # noqa: B023
+            wait_until(lambda: self.said(name).endswith("takes jobs"), f"{name} takes jobs", PATIENCE_S)  # noqa: B023
+
+    def log_of(self, name: str) -> Path:
+        """The log of the latest worker of a name."""
+        return self.folder / f"{name}.log"
 
     def said(self, name: str) -> str:
         """The last line of a worker's log that says that it began or ended."""
-        lines = (self.folder / f"{name}.log").read_text().splitlines()
+        lines = self.log_of(name).read_text().splitlines()
         return next((line for line in reversed(lines) if f"worker {SERVICE}:{name}" in line), "")
 
     def is_ready(self, name: str) -> bool:
@@ -125,11 +134,11 @@ class Fleet:
     def job(self, job: Job) -> Job:
         return self.store.many([job.id])[job.id]
 
-    def wait(self, job: Job, condition: Callable[[Job], bool], limit_s: float = 30) -> Job:
+    def wait(self, job: Job, condition: Callable[[Job], bool], limit_s: float = PATIENCE_S) -> Job:
         wait_until(lambda: condition(self.job(job)), f"{self.job(job)}", limit_s)
         return self.job(job)
 
-    def wait_finished(self, jobs: list[Job], limit_s: float = 60) -> list[Job]:
+    def wait_finished(self, jobs: list[Job], limit_s: float = PATIENCE_S) -> list[Job]:
         """Wait until all have ended; gives them as they are then."""
         ids = [job.id for job in jobs]
         deadline = time.monotonic() + limit_s
@@ -162,8 +171,22 @@ class Fleet:
             ]
             return bool(found)
 
-        wait_until(look, f"somebody is {stage}")
+        wait_until(look, f"somebody is {stage}", PATIENCE_S)
         return found[0]
+
+    def catch(self, stage: str) -> tuple[str, str]:
+        """Pause a worker in the midst of a stage, however short that is; gives its name and the job."""
+        while True:
+            name, job_id = self.busy(stage)
+            self.signal(name, signal.SIGSTOP)
+            wait_until(lambda: self._is_stopped(name), f"{name} stands still")  # noqa: B023
+            last = [line for line in self.lines() if line.job == job_id][-1]
+            if (last.stage, last.what, last.pid) == (stage, "begins", self.workers[name].pid):
+                return name, job_id
+            self.signal(name, signal.SIGCONT)
+
+    def _is_stopped(self, name: str) -> bool:
+        return bool(psutil.Process(self.workers[name].pid).status() == psutil.STATUS_STOPPED)
 
     def check_stages_ran_in_order(self) -> None:
         """No stage runs again once a later one has begun: what has ended is never done twice."""

@@ -83,6 +83,14 @@ class Served:
         ended = end_values(JobState.COMPLETED, self.settings)
         self.change(job_id, files=told, progress_percent=100, **ended)
 
+    def jobs(self) -> list[str]:
+        """The ids of all jobs that were accepted."""
+        database = connect(self.settings.database_url)
+        with database.read() as connection:
+            found = list(connection.execute(sa.select(JOBS.c.id).order_by(JOBS.c.created_at)).scalars())
+        database.close()
+        return found
+
     def stored(self) -> list[str]:
         """Every file in the storage."""
         root = Path(self.settings.files_url)
@@ -134,5 +142,5 @@ def serving(settings: Settings, port: int = 0) -> Iterator[Served]:
             if loops and api.desk is not None:  # as a service does once it is told to stop
                 loops[0].call_soon_threadsafe(api.desk.end_streams)
             server.should_exit = True
-            thread.join(15)
+            thread.join(60)
             assert not thread.is_alive(), "the server hangs"

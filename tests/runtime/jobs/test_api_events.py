@@ -31,7 +31,7 @@ def service(tmp_path: Path) -> Iterator[Served]:
 @pytest.fixture
 def http(service: Served) -> Iterator[httpx.Client]:
     limits = httpx.Limits(max_connections=100)
-    with httpx.Client(base_url=service.url, timeout=20, limits=limits) as client:
+    with httpx.Client(base_url=service.url, timeout=60, limits=limits) as client:
         yield client
 
 
@@ -173,7 +173,7 @@ def test_the_stream_of_a_job_that_is_removed_ends(http: httpx.Client, service: S
 def test_streams_end_when_the_service_is_about_to_stop(tmp_path: Path) -> None:
     with ExitStack() as open_:
         served = open_.enter_context(serving(settings_for(tmp_path)))
-        http = open_.enter_context(httpx.Client(base_url=served.url, timeout=20))
+        http = open_.enter_context(httpx.Client(base_url=served.url, timeout=60))
         answer = open_.enter_context(_stream(http, served.submit(http)))
         following = Following(answer)
         following.event()
@@ -212,7 +212,7 @@ def test_head_tells_of_the_stream_and_ends(http: httpx.Client, service: Served) 
 
 
 def _until(condition: Any) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)

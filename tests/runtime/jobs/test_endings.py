@@ -58,7 +58,7 @@ def test_a_job_that_ends_its_worker_each_time_fails_and_takes_no_other_along(sma
     others += [fleet.submit(f"{number}", stage_s="0.4") for number in range(4, 8)]
 
     with supervised(fleet, "only"):
-        ended = fleet.wait_finished([poison, *others], 90)
+        ended = fleet.wait_finished([poison, *others])
 
     assert problem_of(ended[0]) == "job-crashes"
     for job in ended[1:]:
@@ -92,7 +92,7 @@ def test_jobs_wait_while_the_model_server_is_away(small_fleet: MakeFleet) -> Non
     job = fleet.submit("1", away="transcribing")
     waiting = fleet.wait(job, lambda now: "not available" in now.message)
     assert waiting.state is JobState.TRANSCRIBING
-    time.sleep(2)
+    wait_until(lambda: fleet.begun(job).count("transcribing") >= 3, "it is tried again")
     assert fleet.job(job).attempts == 1
     fleet.model.touch()
 
@@ -100,7 +100,6 @@ def test_jobs_wait_while_the_model_server_is_away(small_fleet: MakeFleet) -> Non
 
     fleet.check_result(ended)
     assert ended.attempts == 1
-    assert len(fleet.begun(job)) > 4, "it was tried again"
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can mount a small disk")
@@ -132,14 +131,14 @@ def test_jobs_can_be_cancelled_in_every_state(small_fleet: MakeFleet) -> None:
     assert fleet.store.cancel("amt", "somebody", never.id).state is JobState.CANCELLED
     fleet.start("only")
     states = (JobState.SEPARATING, JobState.TRANSCRIBING, JobState.ENGRAVING)
-    jobs = {state: fleet.submit(state.value, stage_s="3") for state in states}
     waits = fleet.submit("waits", away="separating")
-    for state, job in jobs.items():
+    jobs: dict[JobState, Job] = {}
+    for state in states:
+        # Only the stage in which it is cancelled lasts: ten minutes, if it went on.
+        jobs[state] = job = fleet.submit(state.value, long=state.value)
         fleet.wait(job, lambda now, state=state: now.state is state)  # type: ignore[misc]
         fleet.store.cancel("amt", "somebody", job.id)
-        asked = time.monotonic()
-        fleet.wait(job, lambda now: now.state is JobState.CANCELLED)
-        assert time.monotonic() - asked < 2.5
+        fleet.wait(job, lambda now: now.state is JobState.CANCELLED, 30)
     fleet.wait(waits, lambda now: "not available" in now.message)
     fleet.store.cancel("amt", "somebody", waits.id)
 
@@ -175,13 +174,15 @@ def test_a_worker_tells_of_its_health_and_metrics(small_fleet: MakeFleet) -> Non
     fleet = small_fleet()
     fleet.start("only")
     fleet.wait_finished([fleet.submit("1"), fleet.submit("2", fail="separating")])
-    with httpx.Client(base_url=f"http://127.0.0.1:{fleet.ports['only']}") as http:
+    with httpx.Client(base_url=f"http://127.0.0.1:{fleet.ports['only']}", timeout=60) as http:
         assert http.get("/livez").text == "alive\n"
         assert http.get("/readyz").status_code == 200
+        # Jobs are told to have ended before the worker has counted them, and let go of them.
+        over = 'copyist_jobs_under_way{service="amt"} 0.0'
+        wait_until(lambda: over in http.get("/metrics").text, "no job is under way")
         text = http.get("/metrics").text
     assert 'copyist_jobs_finished_total{service="amt",state="completed"} 1.0' in text
     assert 'copyist_jobs_finished_total{service="amt",state="failed"} 1.0' in text
     assert 'copyist_job_stage_seconds_count{service="amt",stage="engraving"} 1.0' in text
     assert 'copyist_job_stage_seconds_count{service="amt",stage="queued"} 2.0' in text
-    assert 'copyist_jobs_under_way{service="amt"} 0.0' in text
     assert 'copyist_jobs{service="amt",state="queued"}' in text

@@ -11,7 +11,7 @@ from services.errors import DatabaseUnavailableError
 from services.runtime.jobs.job import JobState
 from tests.databases import PostgresServer, wait_until
 from tests.runtime.jobs.conftest import MakeFleet
-from tests.runtime.jobs.fleet import STAGES
+from tests.runtime.jobs.fleet import LOST_S, STAGES
 from tests.runtime.jobs.proxy import way_to
 
 JOBS = 50
@@ -24,19 +24,19 @@ def test_fifty_jobs_outlive_the_kill_of_a_worker_in_each_stage(any_fleet: MakeFl
     jobs = [fleet.submit(f"{number}", b"%d" % number, stage_s="0.3") for number in range(JOBS)]
     killed = []
     for stage in STAGES:
-        name, job_id = fleet.busy(stage)
+        name, job_id = fleet.catch(stage)
         fleet.kill(name)
-        killed.append((job_id, time.monotonic()))
+        killed.append(job_id)
         # The other one lives; a replacement has a name of its own, as new pods have.
         fleet.start(f"after-{stage}")
 
-    ended = fleet.wait_finished(jobs, 90)
+    ended = fleet.wait_finished(jobs)
 
     for number, job in enumerate(ended):
         fleet.check_result(job, b"%d" % number)
     fleet.check_stages_ran_in_order()
     again = [job for job in ended if job.attempts > 1]
-    assert {job_id for job_id, _ in killed} <= {job.id for job in again}
+    assert set(killed) <= {job.id for job in again}
     assert fleet.store.counts("amt").by_state == {JobState.COMPLETED: JOBS}
 
 
@@ -48,10 +48,10 @@ def test_another_worker_takes_over_within_a_minute(large_fleet: MakeFleet) -> No
     fleet.kill(name)
     killed = time.monotonic()
 
-    fleet.wait(job, lambda now: now.attempts == 2, 60)
+    fleet.wait(job, lambda now: now.attempts == 2)
 
-    # The limit of 2 s here stands for 20 s by default, after which the same steps follow.
-    assert time.monotonic() - killed < 20
+    # The limit stands for 20 s by default, after which the same steps follow.
+    assert time.monotonic() - killed < LOST_S + 40
     fleet.check_result(fleet.wait_finished([job])[0])
     assert fleet.begun(job) == ["separating", "transcribing", "transcribing", "engraving"]
 
@@ -64,7 +64,8 @@ def test_a_worker_that_is_started_again_goes_on_at_once(small_fleet: MakeFleet) 
     fleet.kill("only")
     fleet.start("only")
 
-    fleet.wait(job, lambda now: now.attempts == 2, 5)
+    # By others it would be taken after ten minutes.
+    fleet.wait(job, lambda now: now.attempts == 2, 60)
 
     fleet.check_result(fleet.wait_finished([job])[0])
     fleet.check_stages_ran_in_order()
@@ -75,10 +76,9 @@ def test_a_worker_that_was_paused_neither_writes_nor_ends_what_another_has_now(
 ) -> None:
     fleet = large_fleet()
     fleet.start("one", "two")
-    job = fleet.submit("1", stage_s="3")
-    paused, _ = fleet.busy("transcribing")
+    job = fleet.submit("1", stage_s="4")
+    paused, _ = fleet.catch("transcribing")
     other = "two" if paused == "one" else "one"
-    fleet.signal(paused, signal.SIGSTOP)
     fleet.wait(job, lambda now: now.attempts == 2)
     wait_until(lambda: fleet.begun(job).count("transcribing") == 2, "the other one goes on")
     fleet.signal(paused, signal.SIGCONT)
@@ -108,7 +108,7 @@ def test_a_worker_that_is_told_to_stop_ends_what_it_can_and_hands_back_the_rest(
 
     late = fleet.submit("late", stage_s="0.1")
 
-    assert fleet.workers["stopping"].wait(timeout=30) == 0
+    assert fleet.workers["stopping"].wait(timeout=120) == 0
     assert fleet.job(short).state is JobState.COMPLETED
     assert fleet.job(late).state is JobState.QUEUED
     assert fleet.job(late).attempts == 0
@@ -127,7 +127,8 @@ def test_handed_back_jobs_go_on_elsewhere_at_once(small_fleet: MakeFleet) -> Non
     stopping, _ = fleet.busy("separating")
     fleet.signal(stopping, signal.SIGTERM)
 
-    fleet.wait(job, lambda now: now.attempts == 2, 15)
+    # Had it not been handed back, others would wait ten minutes.
+    fleet.wait(job, lambda now: now.attempts == 2, 60)
 
     fleet.check_result(fleet.wait_finished([job])[0])
 
@@ -151,7 +152,7 @@ def test_jobs_outlive_the_loss_of_the_database(
     finally:
         postgres_server.start()
 
-    ended = fleet.wait_finished(jobs, 90)
+    ended = fleet.wait_finished(jobs)
 
     for number, job in enumerate(ended):
         fleet.check_result(job, b"%d" % number)
@@ -180,7 +181,7 @@ def test_a_worker_that_alone_lost_the_database_loses_its_job_and_comes_back(
         fleet.check_result(ended)
         assert ended.attempts == 2
         fleet.kill("other")
-        fleet.check_result(fleet.wait_finished([fleet.submit("2")], 90)[0])
+        fleet.check_result(fleet.wait_finished([fleet.submit("2")])[0])
 
 
 def test_a_second_process_of_the_same_name_takes_the_first_ones_place(small_fleet: MakeFleet) -> None:
@@ -189,11 +190,9 @@ def test_a_second_process_of_the_same_name_takes_the_first_ones_place(small_flee
     first = fleet.workers["twin"]
     job = fleet.submit("1", stage_s="2")
     fleet.busy("separating")
-    wait_until(lambda: fleet.said("twin") != "", "it began")
-    (fleet.folder / "twin.log").unlink()
     fleet.start("twin")
 
-    assert first.wait(timeout=30) == 1
+    assert first.wait(timeout=120) == 1
 
     fleet.check_result(fleet.wait_finished([job])[0])
     fleet.check_stages_ran_in_order()

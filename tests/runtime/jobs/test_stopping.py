@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from services.triton.environment import REPOSITORY_ROOT
+from tests.waiting import wait_for
 
 #: BentoML kills a serving process that has not stopped by then.
 KILLED_S = 30
@@ -44,11 +45,7 @@ def service(tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     )
     try:
         url = f"http://127.0.0.1:{port}"
-        deadline = time.monotonic() + 60
-        while not _alive(url):
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        wait_for(lambda: _alive(url, process))
         yield url, process
     finally:
         if process.poll() is None:
@@ -56,7 +53,8 @@ def service(tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
         process.wait()
 
 
-def _alive(url: str) -> bool:
+def _alive(url: str, process: subprocess.Popen[bytes]) -> bool:
+    assert process.poll() is None
     try:
         return httpx.get(f"{url}/livez").is_success
     except httpx.TransportError:

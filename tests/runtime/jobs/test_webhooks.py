@@ -107,7 +107,7 @@ def test_ends_are_told_of_signed_and_told_again_until_they_are_heard(small_fleet
         failed = submit(fleet, "failed", also.url, fail="transcribing")
         moved = submit(fleet, "moved", redirecting.url)
         unwanted = submit(fleet, "unwanted", gone.url)
-        wait_until(lambda: len(heard.calls) == 3, "it is told again", 40)
+        wait_until(lambda: len(heard.calls) == 3, "it is told again")
         wait_until(lambda: len(also.calls) == 2, "others are told, too")
         wait_until(lambda: len(gone.calls) == 1, "it is told once")
         fleet.wait_finished([done, moved, unwanted])
@@ -119,7 +119,8 @@ def test_ends_are_told_of_signed_and_told_again_until_they_are_heard(small_fleet
         calls = len(redirecting.calls)
         fleet.kill("only")
         fleet.start("next", TOY_LOCAL_WEBHOOKS="1")
-        wait_until(lambda: len(redirecting.calls) > calls, "tries go on", 40)
+        # The next try lies as long ahead as all those before took, and three times more.
+        wait_until(lambda: len(redirecting.calls) > calls, "tries go on", 600)
 
     for call in (*heard.calls, *also.calls):
         check_signature(call)

@@ -23,7 +23,7 @@ SERVICE = "amt"
 
 
 class ToyJobs:
-    """Three stages. Options: `stage_s`; `crash`, `fail`, `full`, `away` name a stage that does so."""
+    """Three stages. Options: `stage_s`; `crash`, `fail`, `full`, `away`, `long` name a stage that does so."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -62,7 +62,9 @@ class ToyJobs:
             raise ModelUnavailableError("The model server is not available.")
         if context.options.get("full") == stage:
             (context.folder / "big").write_bytes(bytes(32 << 20))
-        seconds = float(context.options.get("stage_s", "0.1"))
+        seconds = (
+            600.0 if context.options.get("long") == stage else float(context.options.get("stage_s", "0.1"))
+        )
         for step in range(10):
             context.report(step / 10, f"step {step}")
             await asyncio.sleep(seconds / 10)
