@@ -6,6 +6,7 @@ import os
 import platform
 import sys
 from pathlib import Path
+from typing import Final
 
 import httpx
 
@@ -13,11 +14,15 @@ from services.local import monitoring
 from services.local.errors import StackError
 from services.local.options import StackOptions
 from services.local.program import Health, Program, own, readiness
-from services.runtime.settings import PREFIX
+from services.runtime.settings import PREFIX, Settings
 from services.runtime.work import ONE_THREAD_EACH
 from services.triton import environment
 from services.triton.environment import REPOSITORY_ROOT
 from services.triton.server import TritonOptions, servable_models, server_command
+
+#: Seconds that an idle connection is kept longer than a request may take, as in the chart: whoever sends
+#: requests must be the first to close it, or one of them meets the closing and fails.
+_KEPT_LONGER_S: Final = 120
 
 
 def programs(options: StackOptions) -> list[Program]:
@@ -119,6 +124,7 @@ def _bento(name: str, service: str, options: StackOptions, http_port: int, grpc_
     command = [sys.executable, "-m", "bentoml", "serve", service]
     command += ["--working-dir", str(REPOSITORY_ROOT)]
     command += ["--host", options.host, "--port", str(http_port)]
+    command += ["--timeout-keep-alive", str(Settings().request_timeout_s + _KEPT_LONGER_S)]
     return Program(
         name=name,
         command=command,

@@ -146,6 +146,12 @@ def test_a_load_balancer_of_aws_speaks_grpc_with_grpc_and_waits_for_long_answers
         idle_s = int(told[f"{prefix}/load-balancer-attributes"].partition("=")[2])
         settings = find(case("eks"), "ConfigMap", "copyist-settings")["data"]
         assert int(settings["COPYIST_REQUEST_TIMEOUT_S"]) < idle_s <= 4000  # what AWS takes
+    for name in ("copyist-amt", "copyist-omr"):
+        command = find(case("eks"), "Deployment", name)["spec"]["template"]["spec"]["containers"][0][
+            "command"
+        ]
+        kept_s = int(command[command.index("--timeout-keep-alive") + 1])
+        assert kept_s > idle_s, "its callers hear 502 when it sends on a connection that is being closed"
 
 
 def test_routes_of_the_gateway_lead_to_the_services() -> None:

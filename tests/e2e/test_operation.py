@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from http.client import HTTPConnection
 
 import grpc
 import httpx
@@ -109,6 +110,21 @@ def test_an_answer_is_as_described(http: httpx.Client) -> None:
         assert set(note) == set(described["Note"]["required"])
     problem = http.post("/v1/transcribe", files={"file": b""}).json()
     assert set(problem) == set(described["Problem"]["required"])
+
+
+def test_a_connection_that_was_idle_for_a_while_still_serves(stack: LocalStack) -> None:
+    """Load balancers keep them for a minute and longer; the HTTP server's own default is five seconds."""
+    address = httpx.URL(stack.http_url)
+    connection = HTTPConnection(address.host, address.port, timeout=10)
+    connection.connect()
+    connection.auto_open = 0  # a second connection would be an error
+    for pause_s in (0, 7):
+        time.sleep(pause_s)
+        connection.request("GET", "/livez")
+        answer = connection.getresponse()
+        assert answer.status == 200
+        answer.read()
+    connection.close()
 
 
 def test_a_client_that_leaves_frees_its_place(http: httpx.Client, stack: LocalStack) -> None:
