@@ -29,6 +29,7 @@ from services.errors import (
     VersionMissingError,
 )
 from services.runtime import model_calls, tracing
+from services.runtime.channels import CHANNEL_OPTIONS
 from services.runtime.contract import ModelContract, TensorSpec
 from services.runtime.release.manifest import Role
 
@@ -50,27 +51,6 @@ _DTYPES: Final = {
     "FP16": np.dtype("<f2"),
     "FP32": np.dtype("<f4"),
 }
-_CHANNEL_OPTIONS: Final = (
-    ("grpc.max_send_message_length", -1),
-    ("grpc.max_receive_message_length", -1),
-    # Try again soon after a loss, instead of gRPC's 1 s growing to 120 s.
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 1000),
-    # A connection, and its back-off, of its own for each client.
-    ("grpc.use_local_subchannel_pool", 1),
-    # Where a name has several addresses (`dns:///`), calls take turns; by default all would go to the first.
-    ("grpc.service_config", '{"loadBalancingConfig": [{"round_robin": {}}]}'),
-    # Names are looked up again when a connection ends; by default at most every 30 s.
-    ("grpc.dns_min_time_between_resolutions_ms", 1000),
-    # Whether a server hangs, or its node is gone without a word, is found out by pings; calls to it then fail
-    # within these 15 s and are tried again elsewhere, instead of waiting for their whole time.
-    ("grpc.keepalive_time_ms", 5_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
-    ("grpc.http2.ping_timeout_ms", 10_000),  # the larger of the two counts; by default a minute
-    ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.max_pings_without_data", 0),
-)
 #: Seconds after which a channel without any connection is replaced. gRPC looks a name without an address up
 #: ever more seldom, in the end every two minutes, whatever a channel's options say; a new channel asks at
 #: once. That is how servers are found that come back after a night without any.
@@ -207,7 +187,7 @@ class TritonClient:
             return await self._call(self._stub.ModelInfer(request, metadata=metadata))
 
     def _open_channel(self) -> None:
-        self._channel = grpc.aio.insecure_channel(self._url, options=_CHANNEL_OPTIONS)
+        self._channel = grpc.aio.insecure_channel(self._url, options=CHANNEL_OPTIONS)
         self._stub = GRPCInferenceServiceStub(self._channel)
         self._channel_opened_at = time.monotonic()
 

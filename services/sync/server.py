@@ -11,6 +11,7 @@ from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceStub
 
 from services.errors import ModelError, ModelUnavailableError, OverloadedError
+from services.runtime.channels import CHANNEL_OPTIONS
 from services.sync.configuration import Configuration
 
 #: What a question may take, in seconds.
@@ -19,15 +20,6 @@ _ANSWER_S: Final = 5.0
 _LOAD_S: Final = 3600.0
 #: What one inference may take, in seconds, with the queue before it.
 _TRIAL_S: Final = 60.0
-_CHANNEL_OPTIONS: Final = (
-    ("grpc.max_send_message_length", -1),
-    ("grpc.max_receive_message_length", -1),
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 1000),
-    ("grpc.enable_http_proxy", 0),
-)
-
 
 _PERHAPS_AWAY: Final = (
     grpc.StatusCode.UNAVAILABLE,
@@ -74,7 +66,7 @@ class TritonServer:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._channel = grpc.insecure_channel(url, options=_CHANNEL_OPTIONS)
+        self._channel = grpc.insecure_channel(url, options=CHANNEL_OPTIONS)
         self._stub = GRPCInferenceServiceStub(self._channel)
 
     def close(self) -> None:
