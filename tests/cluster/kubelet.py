@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.cluster.api_server import ApiServer
+from tests.databases import free_port
 
 ROOT = Path(__file__).parents[2]
 #: Programs of the image, as they are called here.
@@ -99,7 +99,7 @@ class Kubelet:
     def _train_job(self, name: str, job: dict[str, Any]) -> None:
         labels = {"jobset.sigs.k8s.io/jobset-name": name, "batch.kubernetes.io/job-completion-index": "0"}
         policy = {"PET_NNODES": "1", "PET_NPROC_PER_NODE": "2", "PET_NODE_RANK": "0"}
-        policy |= {"PET_MASTER_ADDR": "127.0.0.1", "PET_MASTER_PORT": str(_free_port())}
+        policy |= {"PET_MASTER_ADDR": "127.0.0.1", "PET_MASTER_PORT": str(free_port())}
         self._status("trainjobs", name, jobsStatus=[{"name": "node", "active": 1}])
         status = self._run(f"{name}-node-0-0-abcde", labels, job["spec"]["trainer"], policy)
         ended = {
@@ -154,13 +154,6 @@ class Kubelet:
         process = self._running.get(pod)
         if process and process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
-
-
-def _free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        port: int = listening.getsockname()[1]
-        return port
 
 
 def _container(terminated: dict[str, Any]) -> dict[str, Any]:

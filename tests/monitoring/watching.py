@@ -6,9 +6,8 @@ import json
 import os
 import re
 import shutil
-import socket
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +15,7 @@ import httpx
 
 from services.local.processes import spawn
 from services.operate.prometheus import Prometheus
+from tests.databases import free_port
 from tests.monitoring.promtool import RULES
 from tests.waiting import wait_for
 
@@ -51,7 +51,7 @@ def prometheus_over(
     rules = folder / "rules"
     rules.mkdir(parents=True)
     impatient_rules(rules)
-    address = address or _free_address()
+    address = address or f"127.0.0.1:{free_port()}"
     configuration = folder / "prometheus.json"
     configuration.write_text(json.dumps(_configuration(targets, rules, alertmanager)))
     flags = (f"--config.file={configuration}", f"--storage.tsdb.path={folder / 'data'}")
@@ -65,12 +65,6 @@ def prometheus_over(
     finally:
         running.terminate()
         running.wait(30)
-
-
-def _free_address() -> str:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{probe.getsockname()[1]}"
 
 
 def _configuration(targets: Mapping[str, str], rules: Path, alertmanager: str) -> dict[str, Any]:
