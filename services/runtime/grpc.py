@@ -23,6 +23,12 @@ _METADATA_BYTES: Final = 1 << 14
 #: Open calls, those that only watch the health too; more are refused at once.
 _MOST_CALLS: Final = 1000
 _MOST_CALLS_OF_A_CONNECTION: Final = 100
+#: Callers may ping so often; by default a server ends the connection of one that pings twice in five minutes.
+_LEAST_BETWEEN_PINGS_MS: Final = 10_000
+#: A connection that is silent for so long is pinged, ...
+_PING_AFTER_MS: Final = 60_000
+#: ... and closed when no answer comes: its caller is gone without a word, and what it asked for is dropped.
+_PING_ANSWER_MS: Final = 20_000
 _HEALTH_CHECK_S: Final = 2.0
 
 
@@ -53,6 +59,12 @@ class GrpcServer:
                 ("grpc.absolute_max_metadata_size", _METADATA_BYTES),
                 ("grpc.max_concurrent_streams", _MOST_CALLS_OF_A_CONNECTION),
                 ("grpc.so_reuseport", int(shares_port)),
+                ("grpc.http2.min_ping_interval_without_data_ms", _LEAST_BETWEEN_PINGS_MS),
+                ("grpc.keepalive_permit_without_calls", 1),
+                ("grpc.keepalive_time_ms", _PING_AFTER_MS),
+                ("grpc.keepalive_timeout_ms", _PING_ANSWER_MS),
+                ("grpc.http2.ping_timeout_ms", _PING_ANSWER_MS),
+                ("grpc.http2.max_pings_without_data", 0),
             ],
         )
         add_GRPCInferenceServiceServicer_to_server(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
@@ -201,3 +203,51 @@ async def test_a_taken_port_is_named(address: str, echo: Echo) -> None:
     with pytest.raises(OSError, match=f"port {address} cannot be opened"):
         await second.start()
     await second.stop(0)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a second pass for what takes ten or more."""
+    monkeypatch.setattr(runtime_grpc, "_LEAST_BETWEEN_PINGS_MS", 500)
+    monkeypatch.setattr(runtime_grpc, "_PING_AFTER_MS", 1000)
+    monkeypatch.setattr(runtime_grpc, "_PING_ANSWER_MS", 1000)
+
+
+async def test_a_caller_may_ping_to_keep_its_connection_through_routers(
+    impatient: None, address: str
+) -> None:
+    """A server of gRPC's defaults ends the connection at the third ping."""
+    options = {
+        "grpc.keepalive_time_ms": 1000,
+        "grpc.keepalive_permit_without_calls": 1,
+        "grpc.http2.max_pings_without_data": 0,
+    }
+    async with grpc.aio.insecure_channel(address, options=tuple(options.items())) as channel:
+        await channel.channel_ready()
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(channel.wait_for_state_change(grpc.ChannelConnectivity.READY), 6)
+
+
+async def test_what_a_caller_asked_for_that_is_gone_without_a_word_is_dropped(
+    impatient: None, address: str, echo: Echo
+) -> None:
+    echo.hang = True
+    content = _files(b"a").SerializeToString()
+    caller = await asyncio.create_subprocess_exec(sys.executable, "-c", _CALLER, address, content.hex())
+    try:
+        await asyncio.wait_for(echo.begun.wait(), 30)
+        # Its machine answers nothing any more, yet no connection was closed.
+        caller.send_signal(signal.SIGSTOP)
+        await asyncio.wait_for(echo.ended.wait(), 20)
+    finally:
+        caller.kill()
+        await caller.wait()
+
+
+_CALLER = """
+import sys, grpc
+from tritonclient.grpc import service_pb2 as pb
+from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceStub
+request = pb.ModelInferRequest.FromString(bytes.fromhex(sys.argv[2]))
+GRPCInferenceServiceStub(grpc.insecure_channel(sys.argv[1])).ModelInfer(request)
+"""
