@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from services.client.vocabulary import FILE_SUFFIX
@@ -41,8 +42,21 @@ def copyist(*arguments: str | Path, cwd: Path | None = None) -> subprocess.Compl
     return result
 
 
-def on_terminal(arguments: list[str], cwd: Path) -> tuple[int, str]:
-    """Run the command on a pseudo-terminal; its exit status, and all that it showed."""
+def _plain(shown: bytes) -> str:
+    """What was shown, without the terminal's own commands."""
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode(errors="replace"))
+
+
+def on_terminal(
+    arguments: list[str], cwd: Path, watch: Callable[[str], object] = lambda shown: None
+) -> tuple[int, str]:
+    """Run the command on a pseudo-terminal; its exit status, and all that it showed.
+
+    Args:
+        arguments: of the command.
+        cwd: the folder to run it in.
+        watch: is told, again and again, what was shown so far.
+    """
     controller, terminal = pty.openpty()
     process = subprocess.Popen(
         [*COMMAND, *arguments],
@@ -57,10 +71,11 @@ def on_terminal(arguments: list[str], cwd: Path) -> tuple[int, str]:
     try:
         while piece := os.read(controller, 65536):
             shown += piece
+            watch(_plain(shown))
     except OSError:  # how Linux tells that the other side has closed
         pass
     os.close(controller)
-    return process.wait(timeout=30), re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
+    return process.wait(timeout=60), _plain(shown)
 
 
 def as_asked(asked: Asked, count: int) -> Answer:

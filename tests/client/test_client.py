@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import io
-import json
 import os
 import pickle
+import threading
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -27,7 +27,7 @@ from services.client import (
 )
 from services.client.uploads import MultipartBody, Upload
 from tests.client.conftest import QUICK, Transcribe, piped
-from tests.client.scripted import TRANSCRIPTION, Answer, Scripted, good, problem
+from tests.client.scripted import Answer, Asked, Scripted, good, problem
 
 
 def test_answer_becomes_typed_values(scripted: Scripted, transcribe: Transcribe, tone: Path) -> None:
@@ -160,7 +160,13 @@ def test_proxy_of_the_environment_is_not_asked_for_this_machine(
 
 
 def test_one_client_serves_many_threads(scripted: Scripted, tone: Path) -> None:
-    scripted.answers = lambda asked, count: Answer(body=good().body, delay_s=0.5)
+    together = threading.Barrier(4)
+
+    def answer(asked: Asked, count: int) -> Answer:
+        together.wait(60)  # none is answered until there are four
+        return good()
+
+    scripted.answers = answer
     with Copyist(scripted.url) as copyist, ThreadPoolExecutor(4) as threads:
         heard = list(threads.map(copyist.transcribe, [tone] * 8))
     assert len(heard) == 8
@@ -168,7 +174,13 @@ def test_one_client_serves_many_threads(scripted: Scripted, tone: Path) -> None:
 
 
 async def test_async_client_serves_many_at_once(scripted: Scripted, tone: Path) -> None:
-    scripted.answers = lambda asked, count: Answer(body=json.dumps(TRANSCRIPTION).encode(), delay_s=0.6)
+    together = threading.Barrier(4)
+
+    def answer(asked: Asked, count: int) -> Answer:
+        together.wait(60)
+        return good()
+
+    scripted.answers = answer
     async with AsyncCopyist(scripted.url) as copyist:
         heard = await asyncio.gather(*(copyist.transcribe(tone) for _ in range(4)))
     assert len(heard) == 4

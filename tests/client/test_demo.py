@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
@@ -15,6 +14,7 @@ import pytest
 from services.client.pianoroll import draw, pitch_name
 from services.music.notes import Note
 from tests.client.command import heed_interrupts
+from tests.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
 
@@ -70,10 +70,7 @@ def test_demo_shows_what_was_heard_and_seen_and_leaves_nothing_running(tmp_path:
 @pytest.mark.slow
 def test_interrupted_demo_stops_what_it_started(tmp_path: Path) -> None:
     process = start_demo(tmp_path)
-    deadline = time.monotonic() + 60
-    while not of_this_demo(tmp_path):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_for(lambda: bool(of_this_demo(tmp_path)))
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=120)
     assert process.returncode == 130

@@ -73,7 +73,7 @@ def test_refusal_is_retried_after_as_long_as_asked(
     scripted.in_turn(problem(status, slug, Retry_After="1"), good())
     started = time.monotonic()
     assert transcribe(scripted.url, tone).id == "r-1"
-    assert 1.0 <= time.monotonic() - started < 6.0
+    assert 1.0 <= time.monotonic() - started < 20
     assert len(scripted.asked) == 2
     assert scripted.asked[0].parts() == scripted.asked[1].parts()
 
@@ -136,11 +136,12 @@ def test_no_service_is_one_clear_message(nobody: str, transcribe: Transcribe, to
 
 
 def test_slow_answer_ends_in_time(scripted: Scripted, transcribe: Transcribe, tone: Path) -> None:
-    scripted.in_turn(Answer(delay_s=6.0))
+    scripted.in_turn(Answer(delay_s=15.0))
     started = time.monotonic()
     with pytest.raises(UnreachableError, match="no answer within"):
-        transcribe(scripted.url, tone, timeout_s=0.3)
-    assert time.monotonic() - started < 5.0  # the wait is not repeated: the work would start anew
+        transcribe(scripted.url, tone, timeout_s=1)
+    assert time.monotonic() - started < 15
+    # The wait is not repeated: the work would start anew.
     assert len(scripted.asked) == 1
 
 

@@ -36,6 +36,7 @@ from services.runtime.jobs.tables import end_values
 from tests.client.conftest import QUICK
 from tests.client.scripted import TRANSCRIPTION, Answer, Scripted
 from tests.runtime.jobs.serving import Served, serving, settings_for
+from tests.waiting import PATIENCE_S, wait_for
 
 MIDI = b"MThd" + bytes(range(256)) * 9000  # 2.3 MB: several blocks
 
@@ -102,9 +103,10 @@ def client(request: pytest.FixtureRequest, served: Served) -> Iterator[Plain]:
     chosen.close()
 
 
-def _later(act: Callable[[], Any], after_s: float = 0.7) -> Future[Any]:
+def _beside(act: Callable[[], Any]) -> Future[Any]:
+    """Do something in a thread of its own."""
     threads = ThreadPoolExecutor(1)
-    future = threads.submit(lambda: (time.sleep(after_s), act()))
+    future = threads.submit(act)
     threads.shutdown(wait=False)
     return future
 
@@ -130,10 +132,17 @@ def test_waiting_tells_the_course_and_downloads_the_files(
 ) -> None:
     handle = client.submit(tone, formats="midi")
     running = service_job.JobState.TRANSCRIBING.value
-    _later(lambda: served.change(handle.id, state=running, progress_percent=40, message="minute 1 of 2"))
-    _later(lambda: served.finish(handle.id, {"tone.mid": MIDI}), 1.6)
     course: list[Job] = []
-    job = client.call(handle.wait, course.append)
+
+    def go_on(told: Job) -> None:
+        """The job is a step further as soon as the one before was told."""
+        course.append(told)
+        if told.state is JobState.QUEUED:
+            served.change(handle.id, state=running, progress_percent=40, message="minute 1 of 2")
+        elif told.state is JobState.TRANSCRIBING:
+            served.finish(handle.id, {"tone.mid": MIDI})
+
+    job = client.call(handle.wait, go_on)
     assert job.state is JobState.COMPLETED
     assert [(step.state, step.progress) for step in course] == [
         (JobState.QUEUED, 0),
@@ -216,13 +225,13 @@ def test_a_job_is_waited_for_over_a_restart_of_its_service(tmp_path: Path, tone:
         handle = copyist.submit(tone)
         port = int(first.url.rpartition(":")[2])
         course: list[Job] = []
-        waiting = _later(lambda: handle.wait(course.append), 0)
-        _until(lambda: course)
+        waiting = _beside(lambda: handle.wait(course.append))
+        wait_for(lambda: bool(course))
     assert not waiting.done()
     time.sleep(0.5)
     with serving(settings, port) as second:
         second.finish(handle.id, {"tone.mid": b"MThd"})
-        waiting.result(30)
+        waiting.result(PATIENCE_S)
     copyist.close()
     assert course[-1].state is JobState.COMPLETED
 
@@ -237,15 +246,20 @@ def test_where_events_cannot_be_had_it_is_asked_now_and_then(
     ):
         first, second = copyist.submit(tone), copyist.submit(tone, tempo=60)
         seen = threading.Event()
-        holding = _later(lambda: first.wait(lambda job: seen.set()), 0)
-        assert seen.wait(10)
-        _later(lambda: served.change(second.id, progress_percent=50), 0.3)
-        _later(lambda: served.finish(second.id, {}), 0.9)
-        course: list[Job] = []
-        second.wait(course.append)
-        assert [job.progress for job in course] == [50, 100]
+        holding = _beside(lambda: first.wait(lambda job: seen.set()))
+        assert seen.wait(PATIENCE_S)
+        course: list[int] = []
+
+        def go_on(told: Job) -> None:
+            course.append(told.progress)
+            if told.progress == 50:
+                served.finish(second.id, {})
+
+        served.change(second.id, progress_percent=50)
+        second.wait(go_on)
+        assert course == [50, 100]
         served.finish(first.id, {})
-        holding.result(10)
+        holding.result(PATIENCE_S)
 
 
 def test_nobody_there_is_told(nobody: str, tone: Path) -> None:
@@ -386,10 +400,3 @@ def test_the_api_key_is_shown_and_never_printed(
 
 def test_the_clients_states_are_the_services() -> None:
     assert [*JobState] == [*service_job.JobState]
-
-
-def _until(condition: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)

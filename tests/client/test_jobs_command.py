@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from services.runtime.jobs.tables import end_values
 from tests.client.command import COMMAND, copyist, environment, heed_interrupts, on_terminal, tree
 from tests.client.conftest import write_tone
 from tests.runtime.jobs.serving import Served, serving, settings_for
+from tests.waiting import PATIENCE_S, wait_for
 
 ID = re.compile(r"[0-9a-f]{32}")
 
@@ -36,15 +36,16 @@ def _worker(served: Served, ends: Callable[[str], None], jobs: int) -> threading
     """End the first jobs that come, as a worker would."""
 
     def work() -> None:
-        done: set[str] = set()
-        deadline = time.monotonic() + 30
-        while len(done) < jobs and time.monotonic() < deadline:
-            for path in Path(served.settings.files_url).glob("jobs/*"):
-                if path.name not in done:
-                    done.add(path.name)
-                    time.sleep(0.3)  # the row is written after the files
-                    ends(path.name)
-            time.sleep(0.05)
+        done: list[str] = []
+
+        def all_are_done() -> bool:
+            for job in served.jobs():
+                if job not in done:
+                    done.append(job)
+                    ends(job)
+            return len(done) >= jobs
+
+        wait_for(all_are_done)
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -142,9 +143,9 @@ def test_ctrl_c_ends_the_waiting_and_says_how_to_go_on(
         preexec_fn=heed_interrupts,  # noqa: PLW1509
     )
     with process:
-        _until(lambda: bool(served.desk.followers.followed()))
+        wait_for(lambda: bool(served.desk.followers.followed()))
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=30)
+        _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     (job_id,) = ID.findall(said)
     assert f"copyist jobs wait {job_id} -o out" in said
@@ -155,14 +156,16 @@ def test_ctrl_c_ends_the_waiting_and_says_how_to_go_on(
 def test_a_bar_shows_how_far_a_job_is(served: Served, addresses: list[str], tmp_path: Path) -> None:
     write_tone(tmp_path / "a.wav", 0.1)
 
+    seen = threading.Event()
+
     def end(job: str) -> None:
         served.change(job, state=JobState.TRANSCRIBING.value, progress_percent=40, message="minute 2 of 5")
-        time.sleep(1.5)
+        seen.wait(PATIENCE_S)
         served.finish(job, {"a.mid": b"MThd"})
 
     worker = _worker(served, end, 1)
     arguments = ["jobs", "submit", "a.wav", "--format", "midi", "--wait", "-o", "out", *addresses]
-    status, shown = on_terminal(arguments, tmp_path)
+    status, shown = on_terminal(arguments, tmp_path, lambda shown: "minute 2 of 5" in shown and seen.set())
     worker.join()
     assert status == 0
     assert "minute 2 of 5" in shown
@@ -213,10 +216,3 @@ def test_no_service_is_one_line(nobody: str, tmp_path: Path) -> None:
         assert result.returncode == 1
         (line,) = result.stderr.splitlines()
         assert nobody in line
-
-
-def _until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ import pytest
 from tests.client.command import COMMAND, as_asked, copyist, environment, heed_interrupts, on_terminal, tree
 from tests.client.conftest import write_tone
 from tests.client.scripted import Answer, Asked, Scripted, problem
+from tests.waiting import PATIENCE_S, wait_for
 
 
 def test_names_that_are_no_valid_text_or_would_steer_the_terminal(service: Scripted, tmp_path: Path) -> None:
@@ -84,17 +85,10 @@ def test_service_that_goes_away_is_not_waited_for_with_every_file(scripted: Scri
     assert all("Nothing answers" in line for line in result.stderr.splitlines())
 
 
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def test_interruption_leaves_whole_files_only(service: Scripted, tmp_path: Path) -> None:
     def first_only(asked: Asked, count: int) -> Answer:
         answer = as_asked(asked, count)
-        answer.delay_s = 0.0 if b'filename="a' in asked.body else 30.0
+        answer.delay_s = 0.0 if b'filename="a' in asked.body else 120.0
         return answer
 
     service.answers = first_only
@@ -109,9 +103,9 @@ def test_interruption_leaves_whole_files_only(service: Scripted, tmp_path: Path)
         text=True,
         preexec_fn=heed_interrupts,  # noqa: PLW1509
     )
-    until(lambda: len(service.uploads()) == 2)
+    wait_for(lambda: len(service.uploads()) == 2)
     process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=20)
+    _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "interrupted" in stderr
     assert "Traceback" not in stderr
@@ -119,16 +113,20 @@ def test_interruption_leaves_whole_files_only(service: Scripted, tmp_path: Path)
 
 
 def test_bars_on_a_terminal(service: Scripted, tmp_path: Path) -> None:
+    seen = threading.Event()
+
     def slowly(asked: Asked, count: int) -> Answer:
-        answer = as_asked(asked, count)
-        answer.delay_s = 0.5
-        return answer
+        if b'filename="c' in asked.body:  # the last one is not answered until the bar shows the others
+            seen.wait(PATIENCE_S)
+        return as_asked(asked, count)
 
     service.answers = slowly
     for name in ("a.wav", "bad.wav", "c.wav"):
         write_tone(tmp_path / name, 0.1)
     status, shown = on_terminal(
-        ["transcribe", ".", "-o", "out", "--format", "midi", "--url", service.url], tmp_path
+        ["transcribe", ".", "-o", "out", "--format", "midi", "--url", service.url],
+        tmp_path,
+        lambda shown: "2/3" in shown and seen.set(),
     )
     assert status == 1
     assert "working" in shown
