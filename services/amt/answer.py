@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any
 
 from services.amt.transcriber import Transcription
 from services.music.export import FILE_SUFFIX, MEDIA_TYPE
 from services.music.notes import Note
-from services.music.score import Key, Metre, Tempo
-from services.runtime.answers import AnswerFile, listed, with_answer, zipped
-
-#: Notes written by one call of the JSON encoder, which holds Python's lock throughout.
-_NOTES_AT_ONCE: Final = 500
+from services.music.plain import plain_key, plain_metre, plain_note, plain_tempo
+from services.runtime.answers import AnswerFile, array, listed, with_answer, zipped
 
 
 def as_json(transcription: Transcription, request_id: str, stem: str) -> bytes:
@@ -42,7 +39,7 @@ def _files(transcription: Transcription, stem: str) -> list[AnswerFile]:
 
 def notes_as_json(notes: tuple[Note, ...]) -> bytes:
     """Write a JSON array of notes."""
-    return b"".join(_written_notes(notes))
+    return b"".join(array(notes, plain_note))
 
 
 def _written(transcription: Transcription, request_id: str, files: list[dict[str, Any]]) -> Iterator[bytes]:
@@ -50,49 +47,12 @@ def _written(transcription: Transcription, request_id: str, files: list[dict[str
         "id": request_id,
         "model": {"name": transcription.model, "version": transcription.version},
         "duration_s": round(transcription.duration_s, 4),
-        "key": _key(transcription.key),
-        "metre": _metre(transcription.metre),
-        "tempo": _tempo(transcription.tempo),
+        "key": plain_key(transcription.key) if transcription.key else None,
+        "metre": plain_metre(transcription.metre) if transcription.metre else None,
+        "tempo": plain_tempo(transcription.tempo) if transcription.tempo else None,
         "timings_s": {stage: round(s, 4) for stage, s in transcription.timings_s.items()},
         "files": files,
     }
     yield json.dumps(head).encode()[:-1] + b', "notes": '
-    yield from _written_notes(transcription.notes)
+    yield from array(transcription.notes, plain_note)
     yield b"}"
-
-
-def _written_notes(notes: tuple[Note, ...]) -> Iterator[bytes]:
-    yield b"["
-    for start in range(0, len(notes), _NOTES_AT_ONCE):
-        batch = [_note(note) for note in notes[start : start + _NOTES_AT_ONCE]]
-        yield (b", " if start else b"") + json.dumps(batch).encode()[1:-1]
-    yield b"]"
-
-
-def _note(note: Note) -> dict[str, Any]:
-    return {
-        "onset_s": round(note.onset_s, 4),
-        "offset_s": round(note.offset_s, 4),
-        "pitch": note.pitch,
-        "velocity": note.velocity,
-        "confidence": round(note.confidence, 3),
-    }
-
-
-def _key(key: Key | None) -> dict[str, Any] | None:
-    if key is None:
-        return None
-    confidence = round(key.confidence, 3)
-    return {"fifths": key.fifths, "mode": key.mode.value, "name": key.name, "confidence": confidence}
-
-
-def _metre(metre: Metre | None) -> dict[str, Any] | None:
-    if metre is None:
-        return None
-    return {"beats": metre.beats, "beat_type": metre.beat_type, "confidence": round(metre.confidence, 3)}
-
-
-def _tempo(tempo: Tempo | None) -> dict[str, Any] | None:
-    if tempo is None:
-        return None
-    return {"bpm": round(tempo.bpm, 2), "beats_s": [round(s, 4) for s in tempo.beats_s]}

@@ -6,12 +6,11 @@ from typing import Any, Final
 
 from services.amt.options import FASTEST_BPM, INSTRUMENTS, SLOWEST_BPM
 from services.music.export import Format
+from services.music.plain import KEY_SCHEMA, METRE_SCHEMA, NOTE_SCHEMA, TEMPO_SCHEMA
 from services.music.rhythm import Quantise
 from services.runtime.jobs.openapi import JOB_SCHEMAS, job_paths
 from services.runtime.openapi import (
-    INTEGER,
     NUMBER,
-    SHARE,
     STRING,
     UPLOAD_PROBLEMS,
     description,
@@ -110,35 +109,16 @@ def _schemas() -> dict[str, Any]:
     def or_null(schema: dict[str, Any]) -> dict[str, Any]:
         return {"oneOf": [schema, {"type": "null"}], "description": "null where no note was found"}
 
-    seconds = {"type": "number", "minimum": 0, "description": "seconds from the start of the recording"}
     return {
-        "Note": object_of(
-            onset_s=seconds,
-            offset_s=seconds,
-            pitch={
-                "type": "integer",
-                "minimum": 21,
-                "maximum": 108,
-                "description": "MIDI number; 60 is middle C",
-            },
-            velocity={"type": "integer", "minimum": 1, "maximum": 127},
-            confidence=SHARE,
-        ),
+        "Note": NOTE_SCHEMA,
         "Transcription": object_of(
             id={"type": "string", "description": "the request's id"},
             model=object_of(name=STRING, version=STRING),
             duration_s=NUMBER,
             notes={"type": "array", "items": schema_ref("Note")},
-            key=or_null(
-                object_of(
-                    fifths={"type": "integer", "minimum": -7, "maximum": 7},
-                    mode={"type": "string", "enum": ["major", "minor"]},
-                    name=STRING,
-                    confidence=SHARE,
-                )
-            ),
-            metre=or_null(object_of(beats=INTEGER, beat_type=INTEGER, confidence=SHARE)),
-            tempo=or_null(object_of(bpm=NUMBER, beats_s={"type": "array", "items": NUMBER})),
+            key=or_null(KEY_SCHEMA),
+            metre=or_null(METRE_SCHEMA),
+            tempo=or_null(TEMPO_SCHEMA),
             timings_s={
                 "type": "object",
                 "additionalProperties": NUMBER,

@@ -13,6 +13,7 @@ from services.music.engraving import engrave
 from services.music.midi import write_midi
 from services.music.musicxml import write_musicxml
 from services.music.notes import Note
+from services.music.plain import plain_key, plain_metre, plain_note, plain_tempo
 from services.music.score import Score
 
 
@@ -79,31 +80,10 @@ def export(notes: Sequence[Note], score: Score, formats: Sequence[Format]) -> di
 def write_json(notes: Sequence[Note], score: Score) -> bytes:
     """Notes (times in seconds), key, metre and tempo as one JSON document, UTF-8."""
     document = {
-        "notes": [
-            {
-                "onset_s": round(note.onset_s, 4),
-                "offset_s": round(note.offset_s, 4),
-                "pitch": note.pitch,
-                "velocity": note.velocity,
-                "confidence": round(note.confidence, 4),
-            }
-            for note in notes
-        ],
-        "key": {
-            "name": score.key.name,
-            "fifths": score.key.fifths,
-            "mode": score.key.mode.value,
-            "confidence": round(score.key.confidence, 4),
-        },
-        "metre": {
-            "beats": score.metre.beats,
-            "beat_type": score.metre.beat_type,
-            "confidence": round(score.metre.confidence, 4),
-        },
-        "tempo": {
-            "bpm": round(score.tempo.bpm, 2),
-            "beats_s": [round(beat, 4) for beat in score.tempo.beats_s],
-        },
+        "notes": [plain_note(note) for note in notes],
+        "key": plain_key(score.key),
+        "metre": plain_metre(score.metre),
+        "tempo": plain_tempo(score.tempo),
     }
     return json.dumps(document, ensure_ascii=False).encode()
 

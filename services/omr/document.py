@@ -6,11 +6,11 @@ Lengths and onsets are in quarter notes, boxes are [x, y, width, height] in px o
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from typing import Any, Final, TypeVar
+from typing import Any
 
-from services.music.score import Key, Metre
+from services.music.plain import plain_key, plain_metre
 from services.omr.assembly.recognition import (
     Box,
     Decision,
@@ -22,11 +22,7 @@ from services.omr.assembly.recognition import (
     Recognition,
 )
 from services.omr.uploads import PagePlace
-
-T = TypeVar("T")
-
-#: Notes or symbols written by one call of the JSON encoder, which holds Python's lock throughout.
-_AT_ONCE: Final = 500
+from services.runtime.answers import array
 
 
 def write_document(recognition: Recognition, places: Sequence[PagePlace]) -> bytes:
@@ -36,7 +32,7 @@ def write_document(recognition: Recognition, places: Sequence[PagePlace]) -> byt
 
 def write_notes(notes: Sequence[FoundNote]) -> bytes:
     """Write a JSON array of notes."""
-    return b"".join(_array(notes, _note))
+    return b"".join(array(notes, _note))
 
 
 def members(
@@ -51,32 +47,24 @@ def members(
     """
     score = recognition.score
     music = {
-        "key": _key(score.key) if score else None,
-        "metre": _metre(score.metre) if score else None,
+        "key": plain_key(score.key) if score else None,
+        "metre": plain_metre(score.metre) if score else None,
         "parts": [{"name": part.name, "staves": part.staves} for part in score.parts] if score else [],
     }
     yield json.dumps(music).encode()[1:-1]
     yield b', "notes": '
-    yield from _array(recognition.notes, _note)
+    yield from array(recognition.notes, _note)
     yield b', "pages": ['
     for index, (page, place) in enumerate(zip(recognition.pages, places, strict=True)):
         yield b", " if index else b""
         yield json.dumps(_page(page, place)).encode()[:-1]
         yield b', "symbols": '
-        yield from _array(page.symbols, _symbol)
+        yield from array(page.symbols, _symbol)
         yield b"}"
     yield b"]"
     if explain:
         yield b', "decisions": '
-        yield from _array(recognition.decisions, _decision)
-
-
-def _array(things: Sequence[T], written: Callable[[T], dict[str, Any]]) -> Iterator[bytes]:
-    yield b"["
-    for start in range(0, len(things), _AT_ONCE):
-        batch = [written(thing) for thing in things[start : start + _AT_ONCE]]
-        yield (b", " if start else b"") + json.dumps(batch).encode()[1:-1]
-    yield b"]"
+        yield from array(recognition.decisions, _decision)
 
 
 def _page(page: FoundPage, place: PagePlace) -> dict[str, Any]:
@@ -166,16 +154,3 @@ def _box(box: Box) -> list[float]:
 
 def _quarters(value: Fraction) -> float:
     return round(float(value), 6)
-
-
-def _key(key: Key) -> dict[str, Any]:
-    return {
-        "fifths": key.fifths,
-        "mode": key.mode.value,
-        "name": key.name,
-        "confidence": round(key.confidence, 3),
-    }
-
-
-def _metre(metre: Metre) -> dict[str, Any]:
-    return {"beats": metre.beats, "beat_type": metre.beat_type, "confidence": round(metre.confidence, 3)}

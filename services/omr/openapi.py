@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from services.music.plain import KEY_SCHEMA, METRE_SCHEMA
 from services.music.score import NoteType
 from services.omr.assembly.recognition import Role
 from services.omr.options import PageFormat
@@ -191,15 +192,8 @@ def _schemas() -> dict[str, Any]:
                     "type": "string",
                     "description": "what to know of pages that hold nothing; else empty",
                 },
-                key=or_null(
-                    object_of(
-                        fifths={"type": "integer", "minimum": -7, "maximum": 7},
-                        mode={"type": "string", "enum": ["major", "minor"]},
-                        name=STRING,
-                        confidence=SHARE,
-                    )
-                ),
-                metre=or_null(object_of(beats=INTEGER, beat_type=INTEGER, confidence=SHARE)),
+                key=or_null(KEY_SCHEMA),
+                metre=or_null(METRE_SCHEMA),
                 parts={"type": "array", "items": object_of(name=STRING, staves=INTEGER)},
                 notes={"type": "array", "items": schema_ref("Note")},
                 pages={"type": "array", "items": schema_ref("Page")},
