@@ -24,6 +24,8 @@ TRITON_1 = 'namespace="music",job="copyist-triton",pod="copyist-triton-1"'
 TRITON_2 = 'namespace="music",job="copyist-triton",pod="copyist-triton-2"'
 #: A value that stays, read every 15 s; and one that grows by so much with each reading.
 STAYS, GROWS = "{}x40", "0+{}x40"
+#: A target that answers no more, and one that has not answered yet.
+WENT, STARTS = "1x20 0x20", "0x40"
 
 
 def in_flight(pod: str, route: str, number: int) -> Series:
@@ -45,16 +47,19 @@ def turned_away(pod: str, each_reading: float) -> Series:
     return {f"copyist_requests_total{{{labels}}}": GROWS.format(each_reading)}
 
 
-def triton(pod: str, *, up: int = 1, pending: int = 0, queue_us: float = 0, requests: float = 0) -> Series:
+def triton(pod: str, *, pending: int = 0, queue_us: float = 0, requests: float = 0) -> Series:
     """One Triton with one model; its counters grow by so much with each reading."""
-    seen = {f"up{{{pod}}}": STAYS.format(up)}
-    if up:
-        seen |= {
-            f'nv_inference_pending_request_count{{{pod},model="piano"}}': STAYS.format(pending),
-            f'nv_inference_queue_duration_us{{{pod},model="piano",version="1"}}': GROWS.format(queue_us),
-            f'nv_inference_request_success{{{pod},model="piano",version="1"}}': GROWS.format(requests),
-        }
-    return seen
+    return {
+        f"up{{{pod}}}": STAYS.format(1),
+        f'nv_inference_pending_request_count{{{pod},model="piano"}}': STAYS.format(pending),
+        f'nv_inference_queue_duration_us{{{pod},model="piano",version="1"}}': GROWS.format(queue_us),
+        f'nv_inference_request_success{{{pod},model="piano",version="1"}}': GROWS.format(requests),
+    }
+
+
+def silent(pod: str, up: str) -> Series:
+    """A Triton that cannot be asked."""
+    return {f"up{{{pod}}}": up}
 
 
 IDLE = in_flight(AMT_1, "/metrics", 1)
@@ -85,7 +90,8 @@ ANSWERS = {
     "jobs that cannot be known": ("amt-worker", "jobs", jobs(OTHERS, queued=7), None),
     "requests that wait": ("triton", "pending", triton(TRITON_1, pending=3) | triton(TRITON_2, pending=4), 7),
     "no Triton at all": ("triton", "pending", IDLE, 0),
-    "a Triton that cannot be asked": ("triton", "pending", triton(TRITON_1, up=0), None),
+    "a Triton that cannot be asked any more": ("triton", "pending", silent(TRITON_1, WENT), None),
+    "a Triton that starts": ("triton", "pending", silent(TRITON_1, STARTS), 0),
     # 10 requests a reading wait 2 s in all, so 200 ms each: KEDA divides the 400 by the two pods.
     "time in the queue": (
         "triton",
@@ -95,7 +101,8 @@ ANSWERS = {
     ),
     "no requests, no time in the queue": ("triton", "queue-time", triton(TRITON_1), 0),
     "no Triton, no time in the queue": ("triton", "queue-time", IDLE, 0),
-    "a silent Triton's time in the queue": ("triton", "queue-time", triton(TRITON_1, up=0), None),
+    "a silent Triton's time in the queue": ("triton", "queue-time", silent(TRITON_1, WENT), None),
+    "a starting Triton's time in the queue": ("triton", "queue-time", silent(TRITON_1, STARTS), 0),
     "any work": (
         "triton",
         "work",

@@ -19,9 +19,11 @@ sum(max by (service, state) (copyist_jobs{namespace={{ .root.Release.Namespace |
 {{ printf "{namespace=%q,job=%q,pod=~%q}" .Release.Namespace "copyist-triton" (printf "%s-triton-.+" (include "copyist.fullname" .)) }}
 {{- end -}}
 
-{{/* Zero where Triton has no pods; nothing where it has pods that cannot be asked. */}}
+{{/* Zero where no Triton runs, and where one starts, which answers for the first time after minutes: an error then would
+     lead to the fallback, and to a GPU more each time. Nothing where one has answered and does so no more. */}}
 {{- define "copyist.noTriton" -}}
-sum(absent(up{{ include "copyist.ofTriton" . }}) - 1)
+{{- $up := printf "up%s" (include "copyist.ofTriton" .) -}}
+sum(absent({{ $up }} == 0 and max_over_time({{ $up }}[30m]) == 1) - 1)
 {{- end -}}
 
 {{- define "copyist.pendingQuery" -}}
