@@ -18,8 +18,8 @@ from services.local.stack import LocalStack
 from tests.loadtests.servers import WELL, grpc_server, http_server
 
 SERVICE_S = 0.25
-#: What the machine may add to a latency, tests of others running beside.
-SLACK_S = 1.0
+#: What the machine may add to a latency, tests of others running beside; less than what would be wrong.
+SLACK_S = 3.0
 
 
 def _load(folder: Path, *options: str, **ports: int | str) -> tuple[subprocess.CompletedProcess[str], Any]:
@@ -30,7 +30,7 @@ def _load(folder: Path, *options: str, **ports: int | str) -> tuple[subprocess.C
         check=False,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=400,
     )
     found = folder / "load.json"
     return done, json.loads(found.read_text()) if found.exists() else None
@@ -116,7 +116,7 @@ def test_a_service_that_is_not_there_is_told_in_a_line(tmp_path: Path) -> None:
 @pytest.mark.stack
 def test_every_way_of_the_real_services_is_measured(stack: LocalStack, tmp_path: Path) -> None:
     ports = {name.removeprefix("COPYIST_").lower(): value for name, value in stack.options.variables.items()}
-    options = ("--rate", "2", "--seconds", "6", "--mix", "*/short=1")
+    options = ("--rate", "1", "--seconds", "6", "--mix", "*/short=1")
     done, report = _load(tmp_path, *options, **ports)
     assert done.returncode == 0, done.stdout + done.stderr
     state = stack.state()

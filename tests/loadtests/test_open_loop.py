@@ -6,6 +6,7 @@ import time
 
 import gevent
 import pytest
+from gevent.event import Event
 
 from loadtests.arrivals import Arrival
 from loadtests.kinds import KINDS
@@ -14,18 +15,22 @@ from loadtests.open_loop import OpenLoop
 PLAN = [Arrival(0.05 * number, KINDS[0]) for number in range(10)]
 
 
-class Log:
-    """Requests that each take `seconds`, and when they were sent."""
+#: What a busy machine may add to a time.
+SLACK_S = 3.0
 
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
+
+class Log:
+    """When requests were sent; they are answered when `answers` is set."""
+
+    def __init__(self) -> None:
+        self.answers = Event()
         self.sent: list[tuple[float, float]] = []
         self.not_sent: list[float] = []
         self.answered = 0
 
     def send(self, _: Arrival, planned: float) -> None:
         self.sent.append((planned, time.perf_counter()))
-        gevent.sleep(self.seconds)
+        self.answers.wait()
         self.answered += 1
 
     def refuse(self, _: Arrival, planned: float) -> None:
@@ -33,7 +38,7 @@ class Log:
 
 
 def test_a_slow_answer_holds_up_nothing() -> None:
-    log = Log(seconds=0.6)
+    log = Log()
     loop = OpenLoop(log.send, 100, log.refuse)
     start = time.perf_counter()
     loop.play(PLAN, start)
@@ -41,37 +46,44 @@ def test_a_slow_answer_holds_up_nothing() -> None:
     assert loop.in_flight == len(PLAN)
     assert log.answered == 0
     assert [planned - start for planned, _ in log.sent] == pytest.approx([each.at_s for each in PLAN])
-    assert all(0 <= sent - planned < 0.2 for planned, sent in log.sent)
-    assert loop.drain(5.0) == 0
+    assert all(0 <= sent - planned < SLACK_S for planned, sent in log.sent)
+    log.answers.set()
+    assert loop.drain(60) == 0
     assert log.answered == len(PLAN)
-    assert time.perf_counter() - start < 2
 
 
 def test_as_many_in_flight_as_allowed_and_the_rest_is_told_of() -> None:
-    log = Log(seconds=0.22)
+    log = Log()
     loop = OpenLoop(log.send, 2, log.refuse)
-    loop.play(PLAN, time.perf_counter())
-    loop.drain(5.0)
-    assert len(log.sent) + len(log.not_sent) == len(PLAN)
-    assert len(log.sent) == pytest.approx(4, abs=1)
+    for sent in (2, 4):
+        log.answers.clear()
+        loop.play(PLAN, time.perf_counter())
+        gevent.sleep(0)
+        assert loop.in_flight == 2
+        assert len(log.sent) == sent
+        log.answers.set()
+        assert loop.drain(60) == 0
+    assert len(log.not_sent) == 2 * (len(PLAN) - 2)
 
 
 def test_what_does_not_end_is_given_up() -> None:
-    log = Log(seconds=60)
+    log = Log()
     loop = OpenLoop(log.send, 100, log.refuse)
     loop.play(PLAN, time.perf_counter())
     began = time.perf_counter()
     assert loop.drain(0.2) == len(PLAN)
-    assert time.perf_counter() - began < 1
+    assert time.perf_counter() - began < SLACK_S
     assert loop.in_flight == 0
     assert log.answered == 0
 
 
 def test_a_plan_that_is_late_is_sent_at_once() -> None:
-    log = Log(seconds=0)
+    log = Log()
+    log.answers.set()
     loop = OpenLoop(log.send, 100, log.refuse)
+    plan = [Arrival(10.0 * number, each.kind) for number, each in enumerate(PLAN)]
     began = time.perf_counter()
-    loop.play(PLAN, began - 10)
-    loop.drain(1.0)
-    assert time.perf_counter() - began < 0.3
+    loop.play(plan, began - 100)
+    assert time.perf_counter() - began < SLACK_S
+    assert loop.drain(60) == 0
     assert len(log.sent) == len(PLAN)
