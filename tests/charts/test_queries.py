@@ -41,6 +41,11 @@ def jobs(pod: str, **states: int) -> Series:
     }
 
 
+def webhooks_due(pod: str, number: int) -> Series:
+    """One replica's view of the webhooks that should be called now."""
+    return {f"copyist_webhooks_due{{{pod}}}": STAYS.format(number)}
+
+
 def turned_away(pod: str, each_reading: float) -> Series:
     """A counter of requests that were answered 503."""
     labels = f'{pod},protocol="http",route="/v1/transcribe",status="503"'
@@ -87,6 +92,19 @@ ANSWERS = {
         5,
     ),
     "nothing to do": ("amt-worker", "jobs", jobs(AMT_1, queued=0, transcribing=0, completed=5), 0),
+    "webhooks, for which one worker is enough": (
+        "amt-worker",
+        "jobs",
+        jobs(AMT_1, queued=0, completed=5) | webhooks_due(AMT_1, 7) | webhooks_due(AMT_2, 6),
+        1,
+    ),
+    "no webhook due yet": ("amt-worker", "jobs", jobs(AMT_1, queued=2) | webhooks_due(AMT_1, 0), 2),
+    "webhooks need no models": (
+        "triton",
+        "work",
+        IDLE | jobs(AMT_1, queued=0) | webhooks_due(AMT_1, 7),
+        0,
+    ),
     "jobs that cannot be known": ("amt-worker", "jobs", jobs(OTHERS, queued=7), None),
     "requests that wait": ("triton", "pending", triton(TRITON_1, pending=3) | triton(TRITON_2, pending=4), 7),
     "no Triton at all": ("triton", "pending", IDLE, 0),

@@ -14,6 +14,12 @@ sum(copyist_requests_in_flight{ {{- $mine }},route!~"/livez|/readyz|/metrics|/v1
 sum(max by (service, state) (copyist_jobs{namespace={{ .root.Release.Namespace | quote }},service=~{{ .service | quote }},pod=~{{ printf "%s-(amt|omr)-.+" (include "copyist.fullname" .root) | quote }},state!~"completed|failed|cancelled"}))
 {{- end -}}
 
+{{/* What workers are for: unfinished jobs and, as one more, calls of webhooks that are due; they are tried again long after
+     the jobs' ends. Services of the version before tell nothing of these. Takes root, service. */}}
+{{- define "copyist.workersQuery" -}}
+{{ include "copyist.jobsQuery" . }} + (clamp_max(sum(max by (service) (copyist_webhooks_due{namespace={{ .root.Release.Namespace | quote }},service=~{{ .service | quote }},pod=~{{ printf "%s-(amt|omr)-.+" (include "copyist.fullname" .root) | quote }}})), 1) or vector(0))
+{{- end -}}
+
 {{/* What selects the metrics of this release's Triton. */}}
 {{- define "copyist.ofTriton" -}}
 {{ printf "{namespace=%q,job=%q,pod=~%q}" .Release.Namespace "copyist-triton" (printf "%s-triton-.+" (include "copyist.fullname" .)) }}

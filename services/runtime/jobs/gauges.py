@@ -18,6 +18,12 @@ _OLDEST_QUEUED: Final = Gauge(
     ["service"],
     multiprocess_mode="mostrecent",
 )
+_WEBHOOKS_DUE: Final = Gauge(
+    "copyist_webhooks_due",
+    "Calls of webhooks that should be made, or are being made, now.",
+    ["service"],
+    multiprocess_mode="mostrecent",
+)
 
 
 def tell(service: str, counts: JobCounts) -> None:
@@ -25,3 +31,4 @@ def tell(service: str, counts: JobCounts) -> None:
     for state in JobState:
         _JOBS.labels(service, state.value).set(counts.by_state.get(state, 0))
     _OLDEST_QUEUED.labels(service).set(counts.oldest_queued_s)
+    _WEBHOOKS_DUE.labels(service).set(counts.webhooks_due)

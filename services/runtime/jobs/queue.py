@@ -6,12 +6,14 @@ own table `jobs`.
 
 from __future__ import annotations
 
+import time
 from typing import Final
 
 import sqlalchemy as sa
 from dbos import DBOSClient, DBOSPortableJSONSerializer, EnqueueOptions, WorkflowStatus
 
 from services.runtime.database import Database, translated
+from services.runtime.jobs.tables import JOBS
 
 APPLICATION: Final = "copyist"
 #: Rises only with a release whose workers cannot go on with the jobs of the release before.
@@ -23,9 +25,24 @@ WEBHOOK_WORKFLOW: Final = "webhook"
 WEBHOOK_QUEUE: Final = "webhooks"
 
 #: States of DBOS.
+FREE: Final = "ENQUEUED"
+DELAYED: Final = "DELAYED"
 TAKEN: Final = "PENDING"
-ALIVE: Final = ("ENQUEUED", "DELAYED", TAKEN)
+ALIVE: Final = (FREE, DELAYED, TAKEN)
 ENDED: Final = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
+
+#: DBOS's own table, as much of it as is read here; on SQLite it lies in no schema.
+_SCHEMA: Final = "dbos"
+_WORKFLOWS: Final = sa.Table(
+    "workflow_status",
+    sa.MetaData(schema=_SCHEMA),
+    sa.Column("workflow_uuid", sa.Text),
+    sa.Column("status", sa.Text),
+    sa.Column("queue_name", sa.Text),
+    sa.Column("delay_until_epoch_ms", sa.BigInteger),
+)
+_WEBHOOK_PREFIX: Final = "webhook-"
+_JOB_ID_LENGTH: Final = 32
 
 
 class JobQueue:
@@ -112,7 +129,26 @@ class JobQueue:
 
 def webhook_id(job_id: str, attempt: int) -> str:
     """The id of a try at telling of a job's end; counted from 1."""
-    return f"webhook-{job_id}-{attempt}"
+    return f"{_WEBHOOK_PREFIX}{job_id}-{attempt}"
+
+
+def webhooks_due(connection: sa.Connection, service: str) -> int:
+    """Count the tries at telling of ends of a service's jobs that a worker should make, or makes, now."""
+    tries, now_ms = _WORKFLOWS.c, int(time.time() * 1000)
+    # DBOS makes a delayed one free when its time has come, but only where a worker runs.
+    due = sa.or_(
+        tries.status.in_((FREE, TAKEN)),
+        sa.and_(tries.status == DELAYED, tries.delay_until_epoch_ms <= now_ms),
+    )
+    job_id = sa.func.substr(tries.workflow_uuid, len(_WEBHOOK_PREFIX) + 1, _JOB_ID_LENGTH)
+    query = (
+        sa.select(sa.func.count())
+        .select_from(_WORKFLOWS.join(JOBS, JOBS.c.id == job_id))
+        .where(tries.queue_name == WEBHOOK_QUEUE, due, JOBS.c.service == service)
+    )
+    schema = None if connection.dialect.name == "sqlite" else _SCHEMA
+    options = {"schema_translate_map": {_SCHEMA: schema}}
+    return int(connection.execute(query, execution_options=options).scalar_one())
 
 
 def _options(workflow: str, queue: str, workflow_id: str) -> EnqueueOptions:

@@ -15,7 +15,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from services.errors import OverloadedError, UnknownOptionError
 from services.runtime.database import Database
 from services.runtime.jobs.job import Job, JobState, Submission
-from services.runtime.jobs.queue import JobQueue, webhook_id
+from services.runtime.jobs.queue import JobQueue, webhook_id, webhooks_due
 from services.runtime.jobs.tables import JOBS, REPLACEABLE, end_values, job_of, now
 from services.runtime.problems import NotFoundError
 from services.runtime.settings import Settings
@@ -51,10 +51,12 @@ class JobCounts:
     Attributes:
         by_state: jobs in each state; absent states have none.
         oldest_queued_s: seconds that the oldest queued job has waited; 0 when none waits.
+        webhooks_due: calls of webhooks that should be made, or are being made, now.
     """
 
     by_state: Mapping[JobState, int]
     oldest_queued_s: float
+    webhooks_due: int
 
 
 class JobStore:
@@ -201,10 +203,12 @@ class JobStore:
         )
         with self._database.read() as connection:
             rows = connection.execute(query).mappings().all()
+            due = webhooks_due(connection, service)
         oldest = [row["oldest"] for row in rows if row["state"] == JobState.QUEUED and row["oldest"]]
         return JobCounts(
             {JobState(row["state"]): row["jobs"] for row in rows},
             max(0.0, (now() - oldest[0]).total_seconds()) if oldest else 0.0,
+            due,
         )
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -274,6 +275,20 @@ def test_counts_tell_how_long_the_oldest_waits(store: JobStore, database: Databa
     assert counts.by_state == {JobState.QUEUED: 2}
     assert counts.oldest_queued_s > 364 * 86400
     assert store.counts("omr").oldest_queued_s == 0
+
+
+def test_counts_tell_of_webhooks_whose_time_has_come(store: JobStore, database: Database) -> None:
+    queue = JobQueue(database)
+    job, _ = store.submit(submission("1", webhook_url="https://example.com/"))
+    with database.begin() as connection:
+        queue.add_webhook(connection, job.id, 2, delay_s=3600)
+    assert store.counts("amt").webhooks_due == 0
+    with database.begin() as connection:
+        queue.add_webhook(connection, job.id, 3, delay_s=0.01)
+        queue.add_webhook(connection, job.id, 4)
+    time.sleep(0.02)
+    assert store.counts("amt").webhooks_due == 2
+    assert store.counts("omr").webhooks_due == 0
 
 
 def test_migrations_may_run_at_once_and_again(database: Database, postgres_server: PostgresServer) -> None:
