@@ -13,6 +13,7 @@ import torch
 from pipelines.cache import cache_folder
 from pipelines.release.export_context import export, load_network
 from pipelines.release.record import LICENCE, commit
+from pipelines.training.checkpoints import CHECKPOINT
 from services.omr.contract import CONTEXT
 
 DATA = (
@@ -24,7 +25,7 @@ DATA = (
 
 def make_card(run: Path, model: Path, version: int, difference: float) -> dict[str, Any]:
     """Describe an exported model."""
-    state = torch.load(run / "last.ckpt", map_location="cpu")
+    state = torch.load(run / CHECKPOINT, map_location="cpu")
     shares = json.loads((run / "validation.json").read_text())
     return {
         "name": CONTEXT.model,
@@ -54,7 +55,7 @@ def main() -> None:
     run = cache_folder("runs", args.run)
     folder = args.repository / CONTEXT.model
     model = folder / str(args.version) / "model.onnx"
-    difference = export(load_network(run / "last.ckpt"), model)
+    difference = export(load_network(run / CHECKPOINT), model)
     print(f"exported {model} ({model.stat().st_size / 2**20:.1f} MiB); differs by at most {difference:.1e}")
     card = make_card(run, model, args.version, difference)
     (folder / "card.json").write_text(json.dumps(card, indent=2) + "\n")

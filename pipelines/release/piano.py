@@ -23,6 +23,7 @@ from pipelines.evaluation.thresholds import choose, score_all
 from pipelines.performing.pianos import HELD_OUT, TRAINING_SHARES
 from pipelines.release.export_piano import export, load_network
 from pipelines.release.record import LICENCE, commit
+from pipelines.training.checkpoints import CHECKPOINT
 from pipelines.training.piano.clips import pieces, validation_clips
 from services.amt.chunks import Stitcher, cut
 from services.amt.contract import PIANO
@@ -81,7 +82,7 @@ def main() -> None:
     parser.add_argument("--repository", type=Path, default=Path("model_repository"))
     parser.add_argument("--version", type=int, default=1)
     args = parser.parse_args()
-    checkpoint = cache_folder("runs", args.run) / "last.ckpt"
+    checkpoint = cache_folder("runs", args.run) / CHECKPOINT
     folder = args.repository / PIANO.model
     model = folder / str(args.version) / "model.onnx"
     differing = export(load_network(checkpoint), model)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from pipelines.cache import cache_folder
 from pipelines.release.export_symbols import export, load_network, read_checkpoint
 from pipelines.release.record import LICENCE, commit
+from pipelines.training.checkpoints import CHECKPOINT
 from pipelines.training.symbols.validation import TileReader, validate, validation_tiles
 from services.omr.contract import SYMBOLS, TILE_PX
 
@@ -88,7 +89,7 @@ def main() -> None:
     parser.add_argument("--repository", type=Path, default=Path("model_repository"))
     parser.add_argument("--version", type=int, default=1)
     args = parser.parse_args()
-    checkpoint = cache_folder("runs", args.run) / "last.ckpt"
+    checkpoint = cache_folder("runs", args.run) / CHECKPOINT
     folder = args.repository / SYMBOLS.model
     card = make_version(checkpoint, cache_folder("pages"), folder, args.version)
     (folder / "card.json").write_text(json.dumps(card, indent=2) + "\n")

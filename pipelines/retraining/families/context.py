@@ -20,6 +20,7 @@ from pipelines.release.served import SymbolsModel
 from pipelines.retraining.families import pages
 from pipelines.retraining.results import RUN, WEIGHTS
 from pipelines.retraining.run import RunRecord, Start, write_json
+from pipelines.training.checkpoints import CHECKPOINT
 from pipelines.training.context.candidates import make_candidates
 from pipelines.training.context.released import read_network
 from pipelines.training.context.train import Recipe, Staves
@@ -73,7 +74,7 @@ def train(collected: Path, built: Path, record: RunRecord, champion: Path, folde
         train_network(recipe, run, train_on, validate_on, together, start, 60 * budget.minutes)
         if not together.leads:
             return
-    state = torch.load(run / "last.ckpt", map_location="cpu")
+    state = torch.load(run / CHECKPOINT, map_location="cpu")
     torch.save({name: state[name] for name in ("recipe", "step", "network")}, folder / WEIGHTS)
     write_json(folder / "recipe.json", asdict(recipe) | {"steps_done": state["step"]})
     for name in (LOSSES, VALIDATION, "curves.png", "validation.json"):

@@ -24,6 +24,7 @@ from pipelines.release.profiles import measured
 from pipelines.release.record import LICENCE
 from pipelines.retraining.results import COLLECTED, RECORDINGS, RUN, SCORES, WEIGHTS
 from pipelines.retraining.run import RunRecord, Start, write_json
+from pipelines.training.checkpoints import CHECKPOINT
 from pipelines.training.curves import LOSSES, VALIDATION
 from pipelines.training.distributed import ranks
 from pipelines.training.piano.clips import validation_clips
@@ -111,7 +112,7 @@ def train(collected: Path, built: Path, record: RunRecord, champion: Path, folde
         trainer.run()
         if not together.leads:
             return
-    state = torch.load(run / "last.ckpt", map_location="cpu")
+    state = torch.load(run / CHECKPOINT, map_location="cpu")
     kept = {name: state[name] for name in ("recipe", "step", "average")}
     torch.save(kept, folder / WEIGHTS)
     write_json(folder / "recipe.json", asdict(recipe) | {"steps_done": state["step"], "pieces": len(files)})

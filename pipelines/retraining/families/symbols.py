@@ -20,6 +20,7 @@ from pipelines.release.symbols import DATA, LEAST_SCORE, reader_of_file
 from pipelines.retraining.families import pages
 from pipelines.retraining.results import RUN, WEIGHTS
 from pipelines.retraining.run import RunRecord, Start, write_json
+from pipelines.training.checkpoints import CHECKPOINT
 from pipelines.training.curves import LOSSES, VALIDATION
 from pipelines.training.distributed import ranks
 from pipelines.training.symbols.recipe import Recipe
@@ -69,7 +70,7 @@ def train(collected: Path, built: Path, record: RunRecord, champion: Path, folde
         trainer.run()
         if not together.leads:
             return
-    state = torch.load(run / "last.ckpt", map_location="cpu", weights_only=False)
+    state = torch.load(run / CHECKPOINT, map_location="cpu", weights_only=False)
     torch.save({name: state[name] for name in ("recipe", "step", "average")}, folder / WEIGHTS)
     write_json(folder / "recipe.json", asdict(recipe) | {"steps_done": state["step"]})
     for name in (LOSSES, VALIDATION, "curves.png"):

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from pipelines.cache import cache_folder
 from pipelines.engraving.pages import EngravedPage
 from pipelines.engraving.pictures import Means, as_prepared
+from pipelines.training.checkpoints import CHECKPOINT
 from pipelines.training.context.matching import TARGETS, match
 from pipelines.training.symbols.checkpoint import TrainedSymbols
 from pipelines.training.symbols.tiles import on_nearest_staff
@@ -105,7 +106,7 @@ def main() -> None:
     args = parser.parse_args()
     cv2.setNumThreads(1)
     data = cache_folder("context")
-    model = TrainedSymbols(cache_folder("runs", "symbols") / "last.ckpt")
+    model = TrainedSymbols(cache_folder("runs", "symbols") / CHECKPOINT)
     for name, count in (("validation", args.validation_pages), ("train", args.pages)):
         make_candidates(cache_folder("pages", name), data / name, count, args.seed, args.least_score, model)
 

@@ -22,9 +22,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from pipelines.cache import cache_folder
+from pipelines.training import checkpoints
 from pipelines.training.context.matching import TARGETS
 from pipelines.training.context.network import CHOICES, FLAGS, ContextNetwork
-from pipelines.training.curves import LOSSES, VALIDATION, append_row, draw_curves, keep_rows
+from pipelines.training.curves import LOSSES, VALIDATION, append_row, draw_curves
 from pipelines.training.distributed import ALONE, Ranks, counted, ranks
 from services.omr import contract
 
@@ -206,10 +207,11 @@ def train(
     )
     plan = list(batches(train_on.lengths(), recipe))
     steps = min(len(plan), recipe.most_steps or len(plan))
-    step = _resume(folder, network, optimiser)
-    if ranks.leads:
-        for name in (LOSSES, VALIDATION):
-            keep_rows(folder / name, step)
+    step = 0
+    if (state := checkpoints.resume(folder, ranks)) is not None:
+        network.load_state_dict(state["network"])
+        optimiser.load_state_dict(state["optimiser"])
+        step = state["step"]
     together = ranks.together(network)
     began, recent, ended = time.monotonic(), [], step >= steps
     while not ended:
@@ -272,21 +274,8 @@ def _save(
         "network": network.state_dict(),
         "optimiser": optimiser.state_dict(),
     }
-    partial = folder / "last.partial"
-    torch.save(state, partial)
-    partial.rename(folder / "last.ckpt")
+    checkpoints.save(folder, state)
     (folder / "validation.json").write_text(json.dumps(shares, indent=2))
-
-
-def _resume(folder: Path, network: ContextNetwork, optimiser: torch.optim.Optimizer) -> int:
-    checkpoint = folder / "last.ckpt"
-    if not checkpoint.exists():
-        return 0
-    state = torch.load(checkpoint, map_location=next(network.parameters()).device)
-    network.load_state_dict(state["network"])
-    optimiser.load_state_dict(state["optimiser"])
-    print(f"resuming at step {state['step']}", flush=True)
-    return int(state["step"])
 
 
 def main() -> None:

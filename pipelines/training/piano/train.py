@@ -15,6 +15,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +25,8 @@ from torch.utils.data import DataLoader
 from pipelines.cache import cache_folder
 from pipelines.evaluation.note_measures import NoteScores, as_rows, mean_scores, score_notes
 from pipelines.performing import pianos, pieces
-from pipelines.training.curves import LOSSES, VALIDATION, append_row, draw_curves, keep_rows
+from pipelines.training import checkpoints
+from pipelines.training.curves import LOSSES, VALIDATION, append_row, draw_curves
 from pipelines.training.distributed import ALONE, Ranks, ranks
 from pipelines.training.piano import clips
 from pipelines.training.piano.clips import Clips, validation_clips
@@ -73,14 +75,14 @@ class Trainer:
         )
         self.step = 0
         self.seconds = 0.0
-        if self.checkpoint.exists():
-            self._resume()
+        if (state := checkpoints.resume(folder, ranks)) is not None:
+            self._restore(state)
         self._together = ranks.together(self.network)
 
     @property
     def checkpoint(self) -> Path:
         """Where the run stands; written after every validation."""
-        return self.folder / "last.ckpt"
+        return self.folder / checkpoints.CHECKPOINT
 
     def run(self) -> None:
         """Train to the recipe's number of steps, or to the limit of time."""
@@ -171,21 +173,13 @@ class Trainer:
             "average": self.average.state_dict(),
             "optimiser": self.optimiser.state_dict(),
         }
-        partial = self.checkpoint.with_suffix(".partial")
-        torch.save(state, partial)
-        partial.rename(self.checkpoint)
+        checkpoints.save(self.folder, state)
 
-    def _resume(self) -> None:
-        state = torch.load(self.checkpoint, map_location=self.device)
+    def _restore(self, state: Mapping[str, Any]) -> None:
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.seconds = state["step"], state["seconds"]
-        if not self.ranks.leads:
-            return
-        for name in (LOSSES, VALIDATION):
-            keep_rows(self.folder / name, self.step)
-        print(f"resuming at step {self.step}", flush=True)
 
 
 @torch.inference_mode()

@@ -11,9 +11,10 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -23,7 +24,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from pipelines.cache import cache_folder
-from pipelines.training.curves import LOSSES, VALIDATION, append_row, draw_curves, keep_rows
+from pipelines.training import checkpoints
+from pipelines.training.curves import LOSSES, VALIDATION, append_row, draw_curves
 from pipelines.training.distributed import ALONE, Ranks, counted, ranks
 from pipelines.training.symbols.losses import WEIGHTS, losses, total
 from pipelines.training.symbols.network import SymbolsNetwork, by_cell
@@ -85,14 +87,14 @@ class Trainer:
         self.step = 0
         self.seconds = 0.0
         self._tiles: list[Tile] = []
-        if self.checkpoint.exists():
-            self._resume()
+        if (state := checkpoints.resume(folder, ranks)) is not None:
+            self._restore(state)
         self._reading = ranks.together(Reading(self.network, recipe.frozen_norms))
 
     @property
     def checkpoint(self) -> Path:
         """Where the run stands."""
-        return self.folder / "last.ckpt"
+        return self.folder / checkpoints.CHECKPOINT
 
     def _groups(self) -> list[dict[str, object]]:
         """Kernels, which decay, and norms and biases, which do not."""
@@ -193,22 +195,13 @@ class Trainer:
             "average": arrays(self.average),
             "optimiser": self.optimiser.state_dict(),
         }
-        partial = self.checkpoint.with_suffix(".partial")
-        torch.save(state, partial)
-        partial.rename(self.checkpoint)
+        checkpoints.save(self.folder, state)
 
-    def _resume(self) -> None:
-        # Ours, and it holds numpy arrays.
-        state = torch.load(self.checkpoint, map_location=self.device, weights_only=False)
+    def _restore(self, state: Mapping[str, Any]) -> None:
         self.network.set_weights(state["network"])
         self.average.set_weights(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.seconds = state["step"], state["seconds"]
-        if not self.ranks.leads:
-            return
-        for name in (LOSSES, VALIDATION):
-            keep_rows(self.folder / name, self.step)
-        print(f"resuming at step {self.step}", flush=True)
 
 
 def arrays(network: SymbolsNetwork) -> list[NDArray[np.float32]]:
