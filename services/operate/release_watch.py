@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import time
 from contextlib import suppress
 from datetime import timedelta
@@ -20,6 +19,7 @@ from services.runtime import logs
 from services.runtime.endpoints import Endpoints
 from services.runtime.release.board import open_board
 from services.runtime.settings import Settings
+from services.runtime.stopping import told_to_stop
 
 _NAME: Final = "release-watch"
 #: A look that takes longer hangs.
@@ -122,9 +122,7 @@ def watch(
 
 async def _run(here: Settings, watcher: Watcher, interval_s: float) -> None:
     """Look again and again; serve health and metrics meanwhile."""
-    told_to_end = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, told_to_end.set)
+    told_to_end = told_to_stop()
     looked, looked_at = False, time.monotonic()
 
     def check_alive() -> None:

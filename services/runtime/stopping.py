@@ -11,6 +11,17 @@ from typing import Final
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
+def told_to_stop() -> asyncio.Event:
+    """Make an event that is set once the process is told to stop; for programs that own their event loop.
+
+    To be called in the main thread, in the running event loop.
+    """
+    told = asyncio.Event()
+    for number in _SIGNALS:
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
+    return told
+
+
 def when_told_to_stop(act: Callable[[], None]) -> None:
     """Have something done, in the running event loop, as soon as the process is told to stop.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 import threading
 import time
 from pathlib import Path
@@ -18,6 +17,7 @@ from services.runtime.release.artefacts import Artefacts
 from services.runtime.release.board import open_board
 from services.runtime.release.manifest import Manifest
 from services.runtime.settings import Settings
+from services.runtime.stopping import told_to_stop
 from services.sync import metrics
 from services.sync.agent import Agent
 from services.sync.filling import fill
@@ -87,10 +87,7 @@ class _Sync:
         self._following = threading.Thread(target=self._follow, name="follows", daemon=True)
 
     async def run(self) -> None:
-        told_to_end = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, told_to_end.set)
+        told_to_end = told_to_stop()
         endpoints = Endpoints(
             self._settings.host, self._settings.sync_port, self._check_alive, self._check_ready
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import signal
 from typing import Final
 
 from prometheus_client import REGISTRY
@@ -16,6 +15,7 @@ from services.runtime.endpoints import Endpoints
 from services.runtime.jobs.patience import patiently
 from services.runtime.migrations import prepare
 from services.runtime.settings import Settings
+from services.runtime.stopping import told_to_stop
 from services.trigger import metrics
 from services.trigger.decisions import Policy
 from services.trigger.keeper import Keeper
@@ -56,9 +56,7 @@ def run_trigger(settings: Settings, starter: Starter) -> None:
 
 
 async def _run(settings: Settings, starter: Starter) -> None:
-    told_to_end = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, told_to_end.set)
+    told_to_end = told_to_stop()
     database = connect(settings.database_url)
     policy = Policy.of(settings)
     metrics.declare(policy.models)

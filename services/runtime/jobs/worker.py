@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 import random
-import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -36,6 +35,7 @@ from services.runtime.jobs.webhooks import Webhooks
 from services.runtime.jobs.workflow import JobRunner
 from services.runtime.migrations import prepare
 from services.runtime.settings import Settings
+from services.runtime.stopping import told_to_stop
 
 log = logging.getLogger("copyist.jobs")
 
@@ -99,10 +99,7 @@ class _Worker:
 
     async def run(self) -> bool:
         """Work until told to end; False when another process took this worker's name."""
-        self.told_to_end = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.told_to_end.set)
+        self.told_to_end = told_to_stop()
         endpoints = Endpoints(self.settings.host, self.port, self._check_alive, self._check_ready)
         await endpoints.start()
         try:
