@@ -10,6 +10,8 @@ from typing import Any
 import helm_python as helm
 import pytest
 
+from services.runtime.release.config_map_board import FIRST_KEY, HISTORY_KEY, MANIFEST_KEY
+from services.runtime.release.manifest import Manifest
 from tests.charts.released import RELEASED, unchangeable
 from tests.charts.rendering import CASES, CHART, VALUES_FILES, case, find, merged, pod_templates, render
 
@@ -62,6 +64,13 @@ def test_a_changed_selector_would_be_found() -> None:
         render(merged(CASES["eks"], {"nameOverride": "other", "fullnameOverride": "copyist"}))
     )
     assert "Deployment copyist-amt" in changes(unchangeable(case("eks")), renamed)
+
+
+def test_neither_a_rollback_nor_an_upgrade_writes_over_what_was_released() -> None:
+    # Where the two differ, Helm writes what the chart has over what is there.
+    data = find(case("model-sync"), "ConfigMap", "copyist-release")["data"]
+    assert not data.keys() & {MANIFEST_KEY, HISTORY_KEY}
+    assert Manifest.decode(data[FIRST_KEY]).revision == 0
 
 
 def test_what_holds_data_outlives_the_release() -> None:

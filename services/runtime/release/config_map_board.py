@@ -1,7 +1,9 @@
 """The release manifest in a ConfigMap, for all pods of a namespace.
 
-Its key `manifest.json` is the manifest, `history.json` the manifests as lines of JSON. The chart makes it,
-empty; both keys change at once, and only if nobody has changed them since they were read.
+Its key `manifest.json` is the manifest, `history.json` the manifests as lines of JSON; both change at once,
+and only if nobody has changed them since they were read. The chart makes the ConfigMap with neither: what a
+chart has written once it writes again with each rollback. Its own key, `first.json`, is the manifest until
+there is another.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from services.runtime.release.manifest import NOTHING_RELEASED, Manifest
 
 MANIFEST_KEY: Final = "manifest.json"
 HISTORY_KEY: Final = "history.json"
+FIRST_KEY: Final = "first.json"
 #: Seconds until a cluster that could not be asked is asked again.
 _PAUSE_S: Final = 2.0
 
@@ -74,7 +77,7 @@ class ConfigMapBoard:
         while not stopped.is_set():
             try:
                 for found in self._config_maps.follow(self._name, watch_s=self._watch_s):
-                    manifest = followed.news(found.data.get(MANIFEST_KEY, ""))
+                    manifest = followed.news(_text(found))
                     if manifest is not None:
                         yield manifest
                     if stopped.is_set():
@@ -93,8 +96,12 @@ def connected(name: str) -> ConfigMapBoard:
     return ConfigMapBoard(ConfigMaps(connect()), name)
 
 
+def _text(found: ConfigMap) -> str:
+    return found.data.get(MANIFEST_KEY) or found.data.get(FIRST_KEY, "")
+
+
 def _manifest(found: ConfigMap) -> Manifest:
-    text = found.data.get(MANIFEST_KEY, "")
+    text = _text(found)
     return Manifest.decode(text) if text.strip() else NOTHING_RELEASED
 
 

@@ -247,6 +247,20 @@ def _dies_the_second_time() -> Callable[[Manifest], str]:
     return dying
 
 
+def test_the_charts_own_manifest_counts_until_there_is_another(api: ApiServer) -> None:
+    place = config_map_place(api)
+    steps.apply(place.board, canary())
+    first = api.object("configmaps", "release")["data"]["manifest.json"]
+    api.put("configmaps", {"metadata": {"name": "fresh"}, "data": {"first.json": first}})
+    board = ConfigMapBoard(ConfigMaps(connected(api)), "fresh", watch_s=1)
+    assert board.read() == next(board.follow(threading.Event())) == place.board.read()
+    steps.apply(board, promote)
+    # As a rollback of the chart writes its own key again.
+    data = api.object("configmaps", "fresh")["data"]
+    api.put("configmaps", {"metadata": {"name": "fresh"}, "data": {**data, "first.json": "{}"}})
+    assert board.read().revision == 2
+
+
 def test_a_config_map_that_others_change_is_read_again(api: ApiServer) -> None:
     place = config_map_place(api)
     api.faults.append(Fault(carried_out=True))
