@@ -23,9 +23,9 @@ from services.cluster.errors import JobNameTakenError
 from services.cluster.pods import LogPosition
 from tests.cluster.api_server import ApiServer
 from tests.cluster.kubelet import ROOT, Kubelet, running
-from tests.cluster.manifests import kubeconfig, later, rights
+from tests.cluster.manifests import kubeconfig, rights
 from tests.cluster.tiny_steps import BROKEN, MAKE, TWICE, tiny_run
-from tests.waiting import wait_for
+from tests.waiting import wait_for, when
 
 
 def manifest(gpus: int) -> dict[str, Any]:
@@ -222,20 +222,23 @@ class TestRunning:
             "message": "0/3 nodes are available: 3 Insufficient nvidia.com/gpu.",
         }
 
-        def wait_and_fail() -> None:
+        failed = {
+            "type": "Failed",
+            "status": "True",
+            "reason": "DeadlineExceeded",
+            "message": "Too long.",
+        }
+
+        def wait_in_vain() -> None:
             api.add_pod(name, f"{name}-1", "", phase="Pending")
             api.set_status("pods", f"{name}-1", conditions=[condition])
-            failed = {
-                "type": "Failed",
-                "status": "True",
-                "reason": "DeadlineExceeded",
-                "message": "Too long.",
-            }
-            later(lambda: api.set_job(name, failed=0, conditions=[failed]), 1.5)
 
-        later(wait_and_fail, 0.5)
+        waiting = when(lambda: name in api.names("jobs"), wait_in_vain)
+        failing = when(lambda: len(said) == 2, lambda: api.set_job(name, failed=0, conditions=[failed]))
         with pytest.raises(StepFailedError, match=r"DeadlineExceeded: Too long; pod .*Insufficient nvidia"):
             runner.run(MAKE, run, said.append)
+        waiting.join()
+        failing.join()
         waits = f"pod {name}-1: Unschedulable: 0/3 nodes are available: 3 Insufficient nvidia.com/gpu"
         assert said == [f"Job {name} started", waits]
 
