@@ -14,7 +14,7 @@ from services.runtime.release.index import CARD_FILE, MODEL_FILE
 from services.runtime.release.manifest import ModelVersion
 from tests.exposition import exposed, values
 from tests.spoiled_models import Maker
-from tests.waiting import wait_for
+from tests.waiting import PATIENCE_S, wait_for
 
 
 def publish_made(options: StackOptions, model: str, make: Maker) -> ModelVersion:
@@ -28,7 +28,7 @@ def publish_made(options: StackOptions, model: str, make: Maker) -> ModelVersion
         return artefacts.publish(model, made, make.__name__)
 
 
-def wait_until_in_force(stack: LocalStack, limit_s: float = 30) -> None:
+def wait_until_in_force(stack: LocalStack, limit_s: float = PATIENCE_S) -> None:
     """Wait until both services go by the manifest that is kept now."""
     revision = open_board(stack.options.release_url).read().revision
     wait_for(lambda: {_revision(stack.http_url), _revision(stack.omr_http_url)} == {revision}, limit_s)

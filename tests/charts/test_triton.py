@@ -8,7 +8,6 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -86,16 +85,13 @@ def start(tmp_path: Path) -> Iterator[Callable[[str], Pod]]:
         variables = {"LOCAL": str(local), "SHARED": str(shared), "POD": name, "PAUSE_S": "0.1"}
         process = subprocess.Popen([*sidecar["command"], *sidecar["args"]], env={**os.environ, **variables})
         running.append(process)
-        eventually((local / ".fetched").exists)
+        wait_for((local / ".fetched").exists)
         return Pod(local, process)
 
     yield start_one
     for process in running:
         process.terminate()
-        assert process.wait(timeout=5) == 0
-
-
-eventually = partial(wait_for, limit_s=10)
+        assert process.wait(timeout=60) == 0
 
 
 def test_an_engine_that_one_pod_built_is_there_for_the_next(
@@ -105,7 +101,7 @@ def test_an_engine_that_one_pod_built_is_there_for_the_next(
     engine = first.local / "piano_sm86.engine"
     engine.write_bytes(b"built once")
     os.utime(engine, (time.time() - 120,) * 2)
-    eventually((tmp_path / "shared" / engine.name).exists)
+    wait_for((tmp_path / "shared" / engine.name).exists)
     second = start("second")
     assert (second.local / engine.name).read_bytes() == b"built once"
     assert not list((tmp_path / "shared").glob(".*"))
@@ -123,7 +119,7 @@ def test_an_engine_that_is_being_written_is_not_shared_and_none_is_replaced(
     settled.write_bytes(b"whole")
     for path in (settled, pod.local / "old.engine"):
         os.utime(path, (time.time() - 120,) * 2)
-    eventually((shared / "settled.engine").exists)
+    wait_for((shared / "settled.engine").exists)
     time.sleep(0.3)
     assert not (shared / "fresh.engine").exists()
     assert (shared / "old.engine").read_bytes() == b"old"

@@ -25,6 +25,7 @@ from schemathesis.specs.openapi.checks import (
 
 from services.local.stack import LocalStack
 from tests.fuzz.seeds import seeds
+from tests.waiting import PATIENCE_S
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow]
 
@@ -58,7 +59,7 @@ class Service:
             submitted = http.post("/v1/jobs", files={"file": WHOLE[name]}, data={"formats": "midi"})
             assert submitted.status_code in (200, 202), submitted.text
             self.job = submitted.json()
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + PATIENCE_S
             while self.job["state"] != "completed":
                 assert time.monotonic() < deadline, self.job
                 assert self.job["state"] != "failed", self.job

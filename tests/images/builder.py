@@ -43,7 +43,7 @@ class Built:
         }
         return {**moved, "PATH": f"{self.root}/bin:/usr/bin:/bin", "TMPDIR": str(self.scratch)}
 
-    def run(self, *command: str, timeout_s: float = 120.0) -> subprocess.CompletedProcess[str]:
+    def run(self, *command: str, timeout_s: float = 400.0) -> subprocess.CompletedProcess[str]:
         """Run a command as in a container of the image."""
         return subprocess.run(
             [str(self.root / "bin" / command[0]), *command[1:]],

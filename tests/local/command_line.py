@@ -10,7 +10,7 @@ from services.local.options import StackOptions
 from services.triton.environment import REPOSITORY_ROOT
 
 
-def command(options: StackOptions, *arguments: str, limit_s: float = 240) -> subprocess.CompletedProcess[str]:
+def command(options: StackOptions, *arguments: str, limit_s: float = 600) -> subprocess.CompletedProcess[str]:
     """Run it as `make` does."""
     return subprocess.run(
         [sys.executable, "-m", "services.local", *arguments],

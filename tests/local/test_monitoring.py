@@ -29,7 +29,7 @@ pytestmark = [
 
 
 #: These start and stop less than a whole stack.
-command = partial(stack_command, limit_s=120)
+command = partial(stack_command, limit_s=300)
 
 
 def targets(options: StackOptions) -> dict[str, str]:
@@ -52,8 +52,14 @@ def test_a_stack_may_have_them_itself_with_the_rules_of_the_repository(tmp_path:
         groups = http.get("/rules").json()["data"]["groups"]
         files = {Path(group["file"]).name for group in groups}
         assert files == {file.name for file in (REPOSITORY_ROOT / "monitoring" / "rules").glob("*.yaml")}
-        managers = http.get("/alertmanagers").json()["data"]["activeAlertmanagers"]
-        assert [f":{options.alertmanager_port}/" in manager["url"] for manager in managers] == [True]
+
+        def managers() -> list[str]:
+            found = http.get("/alertmanagers").json()["data"]["activeAlertmanagers"]
+            return [manager["url"] for manager in found]
+
+        wait_for(lambda: bool(managers()))
+        (manager,) = managers()
+        assert f":{options.alertmanager_port}/" in manager
         told = httpx.get(f"http://127.0.0.1:{options.alertmanager_port}/api/v2/status").json()
         assert "alertname" in told["config"]["original"]
 

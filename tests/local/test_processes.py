@@ -3,7 +3,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import psutil
 import pytest
 
 from services.local.processes import ProcessId, spawn, stop_group, wait_for_end
+from tests.waiting import wait_for
 
 #: Starts a child that outlives it unless told otherwise, and says both pids.
 PARENT = """
@@ -37,8 +37,7 @@ def family(tmp_path: Path, started: list[subprocess.Popen[bytes]], child: str) -
     log = tmp_path / "log"
     parent = spawn([sys.executable, "-c", PARENT, child], os.environ, log, tied=False)
     started.append(parent)
-    while not log.exists() or len(log.read_text().split()) < 2:
-        time.sleep(0.02)
+    wait_for(lambda: log.exists() and log.read_text().endswith("\n"))
     identity = ProcessId.of(parent.pid)
     assert identity is not None
     return identity, int(log.read_text().split()[1])
@@ -81,7 +80,7 @@ def test_a_process_that_nobody_collected_counts_as_ended(
     assert identity is not None
     assert not wait_for_end(identity, 0.1)
     process.kill()
-    assert wait_for_end(identity, 10)
+    assert wait_for_end(identity, 60)
     assert psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE
 
 
@@ -101,7 +100,4 @@ def test_a_tied_process_stops_with_its_parent(tmp_path: Path) -> None:
         child = int(parent.stdout.readline())
         assert not gone(child)
         parent.kill()
-    deadline = time.monotonic() + 10
-    while not gone(child) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert gone(child)
+    wait_for(lambda: gone(child))

@@ -76,12 +76,12 @@ class Alertmanager:
                 stdout=log,
                 stderr=log,
             )
-        wait_for(self._ready, 30)
+        wait_for(self._ready)
 
     def stop(self) -> None:
         if self.process is not None:
             self.process.terminate()
-            self.process.wait(30)
+            self.process.wait(120)
             self.process = None
 
     def fire(self, *alerts: dict[str, str]) -> None:

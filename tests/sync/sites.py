@@ -26,7 +26,7 @@ from services.runtime.release.manifest import Manifest, ModelVersion
 from services.triton.environment import REPOSITORY_ROOT
 from tests.exposition import exposed, values
 from tests.triton.models import LOOKUP, add, lookup_model
-from tests.waiting import wait_for
+from tests.waiting import PATIENCE_S, wait_for
 
 
 def contract(model: str) -> ModelContract:
@@ -67,7 +67,7 @@ class Site:
             yield
         finally:
             process.terminate()
-            assert process.wait(timeout=30) == 0
+            assert process.wait(timeout=120) == 0
 
     def publish(self, folder: Path, model: str, content: onnx.ModelProto | bytes) -> ModelVersion:
         """Publish a next version."""
@@ -100,7 +100,7 @@ class Site:
         """What Triton says of a model's versions; those that were unloaded are left out."""
         url = f"http://127.0.0.1:{self.options.triton_http_port}/v2/repository/index"
         try:
-            entries = httpx.post(url).raise_for_status().json()
+            entries = httpx.post(url, timeout=60).raise_for_status().json()
         except httpx.HTTPError:
             return {}
         return {
@@ -109,7 +109,7 @@ class Site:
             if entry["name"] == model and "version" in entry and entry.get("reason") != "unloaded"
         }
 
-    def wait(self, model: str, *ready: str, limit_s: float = 60) -> None:
+    def wait(self, model: str, *ready: str, limit_s: float = PATIENCE_S) -> None:
         """Wait until just these versions are ready."""
         expected = dict.fromkeys(ready, "READY")
         wait_for(lambda: self.states(model) == expected, limit_s)
@@ -137,7 +137,7 @@ class Site:
     def ready(self) -> bool:
         """Whether the agent says that all stable versions serve."""
         try:
-            return httpx.get(f"http://127.0.0.1:{self.options.sync_port}/readyz").is_success
+            return httpx.get(f"http://127.0.0.1:{self.options.sync_port}/readyz", timeout=60).is_success
         except httpx.TransportError:
             return False
 

@@ -83,7 +83,7 @@ async def test_versions_come_and_go_and_no_request_fails(site: Site, tmp_path: P
     ended.set()
     await asyncio.gather(*callers)
     await client.close()
-    assert answered > 500
+    assert answered > 50
     wait_for(lambda: site.lies(model) == {"3"})
     assert site.starts_with(model) == ["3"]
 
@@ -161,13 +161,24 @@ def test_a_triton_that_was_killed_is_brought_back_to_the_manifest(site: Site, tm
     (site.options.served_models / model / "1" / "model.onnx").write_bytes(b"rotten")
     running = state(site.options)
     assert running is not None
-    triton = running.programs["triton"].process
+    triton, starts = running.programs["triton"].process, running.programs["triton"].starts
     assert triton is not None
     os.kill(triton.pid, signal.SIGKILL)
-    wait_for(lambda: not site.ready())
+    wait_for(lambda: started(site) == starts + 1)
     site.wait(model, "1", "2")
     wait_for(site.ready)
     assert site.starts_with(model) == ["1"]
+    served, shipped = (
+        (folder / model / "1" / "model.onnx").read_bytes()
+        for folder in (site.options.served_models, site.options.model_repository)
+    )
+    assert served == shipped
+
+
+def started(site: Site) -> int:
+    """How often Triton was started."""
+    running = state(site.options)
+    return running.programs["triton"].starts if running is not None else 0
 
 
 def test_a_shadow_is_loaded_like_a_canary(site: Site, tmp_path: Path) -> None:
@@ -191,8 +202,9 @@ def test_a_version_that_was_unloaded_comes_back(site: Site, tmp_path: Path) -> N
     wait_for(lambda: site.lies(model) == {"2"})
     site.rollback(model)
     # Until version 1 is there again, version 2 stays.
-    wait_for(lambda: site.states(model) == {"1": "READY", "2": "READY"})
-    site.wait(model, "1")
+    while (states := site.states(model)) != {"1": "READY"}:
+        assert "READY" in states.values()
+        time.sleep(0.05)
     assert site.starts_with(model) == ["1"]
 
 
@@ -266,4 +278,4 @@ def test_the_charts_sidecar_follows_a_config_map_to_models_in_object_storage(
             assert site.lies(model) == {"1", "2"}
         finally:
             process.terminate()
-            assert process.wait(timeout=30) == 0
+            assert process.wait(timeout=120) == 0

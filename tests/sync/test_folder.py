@@ -21,6 +21,7 @@ from services.sync.configuration import Configuration
 from services.sync.filling import fill
 from services.sync.folder import FolderTakenError, ModelFolder
 from services.triton.environment import REPOSITORY_ROOT
+from tests.databases import free_port
 from tests.sync.sites import shipped
 from tests.triton.models import lookup_model
 
@@ -193,14 +194,16 @@ def test_zeros_are_what_each_shipped_model_takes() -> None:
 
 
 def test_the_command_says_in_a_line_what_is_wrong(tmp_path: Path, models: Path, folder: ModelFolder) -> None:
+    own = {"COPYIST_MODEL_REPOSITORY": str(models), "COPYIST_SYNC_PORT": str(free_port())}
+
     def sync() -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "services.client.cli", "sync", str(tmp_path / "served")],
-            env={**os.environ, "COPYIST_MODEL_REPOSITORY": str(models), "COPYIST_SYNC_PORT": "39999"},
+            env={**os.environ, **own},
             cwd=REPOSITORY_ROOT,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=180,
             check=False,
         )
 

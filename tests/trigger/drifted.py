@@ -154,7 +154,7 @@ class Trigger:
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         if self.process is not None:
             self.process.send_signal(number)
-            self.process.wait(30)
+            self.process.wait(120)
             self.process = None
 
     def post(self, call: object, token: str = TOKEN) -> httpx.Response:

@@ -42,7 +42,7 @@ def command(tmp_path: Path, *arguments: str, **variables: str) -> subprocess.Com
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=180,
     )
 
 

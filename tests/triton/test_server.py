@@ -58,8 +58,8 @@ async def requests(client: TritonClient) -> int:
 
 
 async def until(ask: Callable[[], Awaitable[object]], expected: object) -> None:
-    """Ask again and again, for ten seconds, until the answer is the expected one."""
-    for _ in range(200):
+    """Ask again and again, for two minutes, until the answer is the expected one."""
+    for _ in range(2400):
         if (found := await ask()) == expected:
             return
         await asyncio.sleep(0.05)
@@ -78,7 +78,7 @@ async def settled_times(client: TritonClient) -> ModelTimes:
 
 def change(stack: LocalStack, action: str, model: str) -> httpx.Response:
     http = f"http://127.0.0.1:{stack.options.triton_http_port}"
-    return httpx.post(f"{http}/v2/repository/models/{model}/{action}", json={}, timeout=60)
+    return httpx.post(f"{http}/v2/repository/models/{model}/{action}", json={}, timeout=180)
 
 
 async def test_answers_for_every_row_of_a_batch(client: TritonClient) -> None:
@@ -121,7 +121,7 @@ async def test_a_bad_tensor_is_refused_and_the_server_lives(
     request = pb.ModelInferRequest(model_name="lookup", inputs=[tensor], raw_input_contents=[content])
     async with grpc.aio.insecure_channel(served.triton_url) as channel:
         with pytest.raises(grpc.aio.AioRpcError) as failure:
-            await GRPCInferenceServiceStub(channel).ModelInfer(request, timeout=10)
+            await GRPCInferenceServiceStub(channel).ModelInfer(request, timeout=60)
     assert failure.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert await look_up(client, 1) == [10]
 
@@ -152,7 +152,7 @@ async def test_version_2_comes_and_goes_beside_version_1_without_a_failed_reques
         file.unlink() if file.is_file() else file.rmdir()
     assert (await asyncio.to_thread(change, served, "load", "lookup")).is_success
     stop.set()
-    assert sum(await asyncio.gather(*clients)) > 50
+    assert sum(await asyncio.gather(*clients)) > 10
     assert await client.versions("lookup") == ("1",)
     with pytest.raises(ModelUnavailableError, match="version 2"):
         await look_up(client, 2, version="2")
@@ -207,7 +207,7 @@ async def test_a_killed_triton_is_back_and_no_call_is_lost(
     calls = [asyncio.create_task(client.infer(SLOW, None, {"x": column(1)})) for _ in range(3)]
     await asyncio.sleep(0.1)
     os.kill(state.programs["triton"].process.pid, signal.SIGKILL)
-    answers = await asyncio.wait_for(asyncio.gather(*calls), 60)
+    answers = await asyncio.wait_for(asyncio.gather(*calls), 180)
     assert [answer["y"].item() for answer in answers] == [0, 0, 0]
     assert await look_up(client, 3) == [30]
     state = served.state()
