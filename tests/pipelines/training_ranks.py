@@ -2,12 +2,13 @@
 
 A batch lies in the folder; each rank learns from its share, and the lead writes `WORLD.pt`: the gradients,
 as the optimiser has them, and the running statistics. Without torch's launcher, one process takes it all.
-With `run` for a model, a whole run of steps is taken instead.
+With `run` for a model, a whole run of steps is taken instead; with `lost`, one amid which a rank is killed.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from contextlib import nullcontext
 from pathlib import Path
@@ -79,23 +80,30 @@ def context(folder: Path, joined: Ranks) -> tuple[Any, list[Tensor]]:
     return kept, []
 
 
-def run(folder: Path, joined: Ranks) -> None:
+def run(folder: Path, joined: Ranks, *, lost: bool) -> None:
     """A whole run of the piano model, in single precision, with a checkpoint after every step."""
     from pipelines.training.piano.recipe import Recipe
     from pipelines.training.piano.train import Trainer
 
-    (folder / f"{joined.rank}.pid").write_text(str(os.getpid()))
+    class Dying(Trainer):
+        """The same, whose second rank is killed when half of the steps are taken."""
+
+        def _learn(self, audio: Tensor, wanted: Tensor) -> Any:
+            if lost and joined.rank == 1 and self.step == STEPS // 2:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return super()._learn(audio, wanted)
+
     torch.autocast = lambda *_, **__: nullcontext()  # type: ignore[misc,assignment]
     recipe = Recipe(pitch_channels=16, frames=32, batch=2, steps=STEPS, workers=0, validate_every=1)
-    Trainer(recipe, folder, ranks=joined).run()
+    Dying(recipe, folder, ranks=joined).run()
 
 
 def main() -> None:
     """Take the step, or all of them, and tell."""
     model, folder = sys.argv[1], Path(sys.argv[2])
     with ranks() as joined:
-        if model == "run":
-            run(folder, joined)
+        if model in ("run", "lost"):
+            run(folder, joined, lost=model == "lost")
             return
         optimiser, buffers = globals()[model](folder, joined)
         state = (optimiser if isinstance(optimiser, dict) else optimiser.state_dict())["state"]

@@ -89,6 +89,6 @@ def test_a_step_that_another_process_still_runs_is_waited_for(place: Place) -> N
         waiting.join(0.3)
         assert waiting.is_alive()
         assert made == []
-    waiting.join(10)
+    waiting.join(60)
     assert made == [run.id]
     wait_for(lambda: run.step("collect").state is StepState.DONE)
