@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import threading
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -87,7 +88,7 @@ async def test_cancelling_ends_the_calls_and_frees_the_place(
 ) -> None:
     server.gate.clear()
     running = asyncio.create_task(transcriber.transcribe(_wav(60), Options(), request_id="r"))
-    await asyncio.wait_for(server.busy.wait(), 10)
+    await asyncio.wait_for(server.busy.wait(), 60)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
@@ -98,7 +99,7 @@ async def test_cancelling_ends_the_calls_and_frees_the_place(
 async def test_cancelling_while_decoding_waits_for_the_thread(transcriber: Transcriber) -> None:
     source = _Slow(_wav(300).getvalue())
     running = asyncio.create_task(transcriber.transcribe(source, Options(), request_id="r"))
-    await asyncio.to_thread(source.reading.wait, 5)
+    await asyncio.to_thread(source.reading.wait, 60)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
@@ -147,16 +148,18 @@ async def test_bad_files_are_told_as_such(transcriber: Transcriber, server: Hear
 
 
 async def test_the_event_loop_stays_free(transcriber: Transcriber) -> None:
-    """While a long recording is decoded, read and written down, the loop's longest pause is short."""
+    """While a long recording is decoded, read and written down, the loop's longest pause is short.
+
+    A pause in which this process computes less than it lasts is the machine's, which does something else.
+    """
     longest = 0.0
 
     async def watch() -> None:
         nonlocal longest
-        loop = asyncio.get_running_loop()
         while True:
-            before = loop.time()
+            began, before = time.perf_counter(), time.process_time()
             await asyncio.sleep(0.005)
-            longest = max(longest, loop.time() - before - 0.005)
+            longest = max(longest, min(time.perf_counter() - began, time.process_time() - before))
 
     watching = asyncio.create_task(watch())
     await transcriber.transcribe(_wav(500), Options(formats=(Format.MUSICXML,)), request_id="r")

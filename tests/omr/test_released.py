@@ -88,7 +88,7 @@ async def test_a_shadow_sees_the_pages_that_were_answered(tmp_path: Path) -> Non
     before = {model: agreement(model) for model in CARDS}
     async with reading(server, tmp_path, Role.SHADOW) as reader:
         assert versions(await read(reader)) == ("1", "1")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(120):
             while any(agreement(model)[0] < before[model][0] + PAGES for model in CARDS):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         assert server.asked.count(("symbols", "2", Role.SHADOW)) == PAGES
