@@ -54,14 +54,18 @@ class Services:
 
     def __init__(self) -> None:
         self.model = "piano"
+        #: A scrape sees all that is counted of an answer, or nothing of it.
+        self.whole = threading.Lock()
         self.restart()
         services = self
 
         class Metrics(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
+                with services.whole:
+                    content = generate_latest(services.counted.registry)
                 self.send_response(200)
                 self.end_headers()
-                self.wfile.write(generate_latest(services.counted.registry))
+                self.wfile.write(content)
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -93,13 +97,14 @@ class Services:
     ) -> None:
         """Answer so many recordings, each with one call."""
         counted, of = self.counted, (self.model, version)
-        counted.calls.labels(*of, "ok").inc(number)
-        for _ in range(number):
-            counted.seconds.labels(*of).observe(seconds)
-        for bin_, share in enumerate(confidence):
-            counted.mass.labels(*of, "confidence", bin_).inc(share * number)
-        counted.checks.labels(*of, "adds_up", "yes").inc(valid * number)
-        counted.checks.labels(*of, "adds_up", "no").inc((1 - valid) * number)
+        with self.whole:
+            counted.calls.labels(*of, "ok").inc(number)
+            for _ in range(number):
+                counted.seconds.labels(*of).observe(seconds)
+            for bin_, share in enumerate(confidence):
+                counted.mass.labels(*of, "confidence", bin_).inc(share * number)
+            counted.checks.labels(*of, "adds_up", "yes").inc(valid * number)
+            counted.checks.labels(*of, "adds_up", "no").inc((1 - valid) * number)
 
     def fail(self, version: str, number: int) -> None:
         """Have so many calls fail."""
@@ -144,11 +149,11 @@ class Watched:
         """Wait until Prometheus has seen a metric of the model, or of all, with such a value."""
         of = {"model": self.services.model, **labels} if labels else {}
         selector = ", ".join(f'{name}="{text}"' for name, text in of.items())
-        wait_for(lambda: bool(self.prometheus.now(f"{metric}{{{selector}}} {value}")), 20)
+        wait_for(lambda: bool(self.prometheus.now(f"{metric}{{{selector}}} {value}")))
 
     def _ready(self) -> bool:
         try:
-            return httpx.get(f"{self.url}/-/ready").is_success
+            return httpx.get(f"{self.url}/-/ready", timeout=30).is_success
         except httpx.TransportError:
             return False
 

@@ -18,6 +18,7 @@ from services.runtime.release import steps
 from services.runtime.release.board import ReleaseBoard, open_board
 from services.runtime.release.manifest import Manifest, ModelVersion
 from tests.operate.scripted_services import CONFIDENCE, SCRAPED_EVERY_S, Watched, watched
+from tests.waiting import PATIENCE_S
 
 STABLE, CANARY = ModelVersion("1", 64 * "1"), ModelVersion("2", 64 * "2")
 PLAN = Plan(samples=20, soak=timedelta(seconds=2), ready_within=timedelta(seconds=5))
@@ -71,12 +72,17 @@ def serve(world: Watched, canary: int = 12, stable: int = 50, **how: object) -> 
     """Have both versions answer some requests, the canary in its own way, and Prometheus see it."""
     world.services.answer("1", stable)
     world.services.answer("2", canary, **how)  # type: ignore[arg-type]
+    for version, number in (("1", stable), ("2", canary)):
+        if number:
+            of = (world.services.model, version, "ok")
+            counted = world.services.counted.calls.labels(*of)._value.get()
+            world.seen("copyist_model_calls_total", f"== {counted}", version=version, outcome="ok")
     time.sleep(1.5 * SCRAPED_EVERY_S)
 
 
 def watch(watcher: Watcher, world: Watched, until: Callable[[], bool], **how: object) -> None:
     """Serve and look in turns."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     while not until():
         assert time.monotonic() < deadline
         serve(world, **how)  # type: ignore[arg-type]
@@ -192,15 +198,15 @@ def test_a_canary_that_cannot_be_loaded_is_rolled_back(world: Watched, board: Re
     begin(world, board)
     world.services.counted.ready.labels(world.services.model, "2").set(0)
     world.services.counted.failures.labels(world.services.model, "2", "store").inc()
+    world.seen("copyist_sync_failures_total", "== 1", version="2", reason="store")
     serve(world, canary=0)
     watcher = Watcher(board, world.prometheus, PLAN)
     watcher.look()
     assert release_of(board) == ("1", 0.05), "a store that is away may come back"
     world.services.counted.failures.labels(world.services.model, "2", "damaged").inc()
     world.services.counted.failed.labels(world.services.model, "2").set(1)
-    serve(world, canary=0)
-    watcher.look()
-    assert watcher.problem is None
+    world.seen("copyist_sync_failed", "== 1", version="2")
+    watch(watcher, world, lambda: len(whys(board)) == 2, canary=0)
     assert whys(board)[-1][2] == "it cannot be loaded: damaged, store"
 
 
@@ -280,16 +286,15 @@ class Hasty:
 def test_what_somebody_else_did_meanwhile_stands(world: Watched, board: ReleaseBoard) -> None:
     begin(world, board)
     load(world)
-    serve(world, canary=30, confidence=GARBAGE)
 
     def by_hand() -> None:
         steps.apply(board, lambda now: steps.change_share(now, world.services.model, 0.5, by="somebody"))
 
     hasty = Hasty(board, by_hand)
-    watcher = Watcher(hasty, world.prometheus, PLAN)
-    watcher.look()
+    watch(
+        Watcher(hasty, world.prometheus, PLAN), world, lambda: hasty.tried > 0, canary=30, confidence=GARBAGE
+    )
     assert hasty.tried == 1, "it saw that the canary is another by now"
-    assert watcher.problem is None
     assert [by for _, by, _ in whys(board)] == ["a test", "somebody"]
 
 

@@ -93,7 +93,7 @@ def test_it_watches_tells_how_it_is_and_ends_when_told(world: Watched) -> None:
         world.start()
         wait_for(lambda: answers(port, "/readyz") == 200)
         running.terminate()
-        said, _ = running.communicate(timeout=30)
+        said, _ = running.communicate(timeout=120)
     assert running.returncode == 0, said
     assert f"canary {model} 2 at 5 % is bad: roll-back" in said
     assert "Traceback" not in said
@@ -101,7 +101,7 @@ def test_it_watches_tells_how_it_is_and_ends_when_told(world: Watched) -> None:
 
 def test_a_taken_port_is_told_in_a_line(world: Watched) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, program(world, taken.getsockname()[1]) as running:
-        said, _ = running.communicate(timeout=60)
+        said, _ = running.communicate(timeout=180)
     assert running.returncode == 1
     assert said.startswith(
         "Error: the watch cannot begin (COPYIST_RELEASE_WATCH_PORT): Address already in use"

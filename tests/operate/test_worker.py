@@ -7,8 +7,8 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -17,6 +17,7 @@ import pytest
 
 from services.triton.environment import REPOSITORY_ROOT
 from tests.databases import PostgresServer, free_port
+from tests.waiting import wait_for
 
 
 def variables(tmp_path: Path, **more: str) -> dict[str, str]:
@@ -44,7 +45,7 @@ def failed(service: str, environment: dict[str, str]) -> tuple[int, str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=180,
     )
     return ended.returncode, ended.stderr
 
@@ -60,18 +61,20 @@ def worker(tmp_path: Path) -> Iterator[tuple[psutil.Process, str]]:
         yield psutil.Process(process.pid), f"http://127.0.0.1:{environment['COPYIST_OMR_WORKER_PORT']}"
     finally:
         process.terminate()
-        assert process.wait(60) == 0, log.read_text()
+        assert process.wait(120) == 0, log.read_text()
 
 
 def answer(address: str) -> httpx.Response:
     """The first answer that there is."""
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            return httpx.get(address)
-        except httpx.TransportError:
-            assert time.monotonic() < deadline, "the worker does not answer"
-            time.sleep(0.1)
+    answers: list[httpx.Response] = []
+
+    def answered() -> bool:
+        with suppress(httpx.TransportError):
+            answers.append(httpx.get(address, timeout=30))
+        return bool(answers)
+
+    wait_for(answered)
+    return answers[0]
 
 
 def test_a_worker_makes_its_database_and_says_what_it_lacks(
@@ -79,14 +82,11 @@ def test_a_worker_makes_its_database_and_says_what_it_lacks(
 ) -> None:
     process, http = worker
     assert answer(f"{http}/livez").status_code == 200
-    deadline = time.monotonic() + 60
-    while "model server" not in (told := httpx.get(f"{http}/readyz")).text:
-        assert time.monotonic() < deadline, told.text
-        time.sleep(0.2)
-    assert told.status_code == 503
+    wait_for(lambda: "model server" in answer(f"{http}/readyz").text)
+    assert answer(f"{http}/readyz").status_code == 503
     assert (tmp_path / "data" / "copyist.sqlite").exists()
+    wait_for(lambda: bool(process.children()))  # a process that engraves
     started = process.children()
-    assert started, "a process that engraves"
     for child in started:
         assert child.environ()["OMP_NUM_THREADS"] == child.environ()["OPENBLAS_NUM_THREADS"] == "1"
 
@@ -118,7 +118,7 @@ def test_an_old_database_is_told_in_a_line_with_what_mends_it(
     assert "copyist: The database has schema none" in said
     assert said.endswith("Run `copyist migrate`.\n")
     migrate = [sys.executable, "-m", "services.client.cli", "migrate"]
-    subprocess.run(migrate, cwd=REPOSITORY_ROOT, env=environment, check=True, timeout=60)
+    subprocess.run(migrate, cwd=REPOSITORY_ROOT, env=environment, check=True, timeout=180)
     process = subprocess.Popen(
         command("amt"), cwd=REPOSITORY_ROOT, env=environment, stderr=subprocess.DEVNULL
     )
@@ -127,7 +127,7 @@ def test_an_old_database_is_told_in_a_line_with_what_mends_it(
         assert answer(f"{http}/livez").status_code == 200
     finally:
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
+        assert process.wait(120) == 0
 
 
 def test_a_taken_port_is_told(tmp_path: Path) -> None:
