@@ -21,6 +21,7 @@ from services.local.options import private
 from services.local.stack import LocalStack
 from services.runtime.door.keyring import FRESH_S
 from tests.recordings import tones, with_soundfile
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.stack
 
@@ -38,7 +39,7 @@ class Doored:
     def keys(self, *arguments: str, succeeds: bool = True) -> str:
         """Run `copyist keys`; give what it writes on standard output."""
         command = [sys.executable, "-m", "services.client.cli", "keys", *arguments]
-        result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        result = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
         assert (result.returncode == 0) is succeeds, result.stderr
         assert "Traceback" not in result.stderr
         return result.stdout.strip()
@@ -174,15 +175,21 @@ def test_a_rotated_key_has_time_to_be_replaced(door: Doored) -> None:
 def test_too_many_calls_are_refused_before_their_upload_is_read(door: Doored) -> None:
     key = door.keys("create", "--owner", "busy")
     with door.client(key) as client:
-        statuses = [client.get("/v1/models").status_code for _ in range(PER_MINUTE + 5)]
-        assert statuses[:PER_MINUTE] == [200] * PER_MINUTE
-        assert 429 in statuses
-        started_at = time.monotonic()
-        refused = client.post("/v1/transcribe", files={"file": bytes(64 << 20)})
+        statuses = [client.get("/v1/models").status_code for _ in range(PER_MINUTE)]
+        assert statuses == [200] * PER_MINUTE
+        large = {"file": bytes(64 << 20)}
+        # Another call is allowed every second: now and then between the last small one and the large one.
+        for _ in range(5):
+            assert 429 in (client.get("/v1/models").status_code for _ in range(10 * PER_MINUTE))
+            started_at = time.monotonic()
+            refused = client.post("/v1/transcribe", files=large)
+            taken_s = time.monotonic() - started_at
+            if refused.status_code == 429 and taken_s < 5:
+                break
         assert refused.status_code == 429
         assert refused.json()["type"] == "urn:copyist:problem:rate-limited"
         assert int(refused.headers["Retry-After"]) >= 1
-        assert time.monotonic() - started_at < 5
+        assert taken_s < 5
 
 
 def test_endless_headers_are_not_kept(door: Doored) -> None:
@@ -202,6 +209,10 @@ def test_no_key_is_in_a_log(door: Doored) -> None:
     with door.client(key) as client:
         assert client.get("/v1/models").status_code == 200
         assert client.get("/v1/models", headers={"Authorization": f"Bearer {key}x"}).status_code == 401
-    logs = "".join(path.read_text() for path in Path(door.stack.options.run_dir).glob("*.log"))
-    assert key[:12] in logs
-    assert key[13:] not in logs
+
+    def logs() -> str:
+        return "".join(path.read_text() for path in Path(door.stack.options.run_dir).glob("*.log"))
+
+    # Both calls are told of, each just after its answer.
+    wait_for(lambda: key[:12] in logs() and '"status": 401' in logs().rpartition(key[:12])[2])
+    assert key[13:] not in logs()

@@ -6,7 +6,6 @@ import json
 import re
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from services.local.stack import LocalStack
 from tests.client.command import COMMAND, copyist, environment, heed_interrupts, tree
 from tests.exposition import exposed, values
 from tests.recordings import tones, with_soundfile
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.stack
 SAMPLES = Path(__file__).parents[2] / "services/client/samples"
@@ -121,7 +121,7 @@ def test_what_is_no_music_fails_with_the_direct_routes_problem(both: Copyist, st
     with httpx.Client(base_url=stack.http_url, timeout=60) as http:
         direct = http.post("/v1/transcribe", files=upload).json()
         job = http.post("/v1/jobs", files=upload).json()
-        _until(lambda: http.get(job["links"]["self"]).json()["state"] in FINAL)
+        wait_for(lambda: http.get(job["links"]["self"]).json()["state"] in FINAL)
         failed = http.get(job["links"]["self"]).json()
     assert failed["state"] == "failed"
     for member in ("type", "title", "status", "detail", "remedy"):
@@ -129,8 +129,9 @@ def test_what_is_no_music_fails_with_the_direct_routes_problem(both: Copyist, st
 
 
 def test_interrupted_waiting_leaves_the_job_and_says_how_to_go_on(
-    addresses: list[str], both: Copyist, tmp_path: Path
+    addresses: list[str], stack: LocalStack, tmp_path: Path
 ) -> None:
+    wait_for(lambda: _followed(stack) == 0)
     (tmp_path / "long.flac").write_bytes(with_soundfile(tones(120, 16_000), 16_000, "FLAC"))
     process = subprocess.Popen(
         [*COMMAND, "jobs", "submit", "long.flac", "--format", "midi", "--wait", "-o", "out", *addresses],
@@ -142,10 +143,9 @@ def test_interrupted_waiting_leaves_the_job_and_says_how_to_go_on(
         preexec_fn=heed_interrupts,  # noqa: PLW1509
     )
     with process:
-        _until(lambda: next(both.jobs("amt")).title == "long")
-        time.sleep(1)
+        wait_for(lambda: _followed(stack) == 1)
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=30)
+        _, said = process.communicate(timeout=120)
     assert process.returncode == 130
     found = re.search(r"the jobs go on; to wait for them: copyist (jobs wait [0-9a-f]{32} -o out)", said)
     assert found, said
@@ -156,11 +156,11 @@ def test_interrupted_waiting_leaves_the_job_and_says_how_to_go_on(
 
 def test_a_job_under_way_is_cancelled(addresses: list[str], both: Copyist) -> None:
     handle = both.submit(with_soundfile(tones(500, 16_000), 16_000, "FLAC"), name="endless.flac")
-    _until(lambda: handle.refresh().state == "transcribing")
+    wait_for(lambda: handle.refresh().state == "transcribing")
     cancelled = copyist("jobs", "cancel", handle.id, *addresses)
     assert cancelled.returncode == 0
     assert "cancelled" in cancelled.stdout
-    _until(lambda: handle.refresh().state == "cancelled")
+    wait_for(lambda: handle.refresh().state == "cancelled")
     waited = copyist("jobs", "wait", handle.id, *addresses)
     assert waited.returncode == 1
     assert "was cancelled" in waited.stderr
@@ -174,8 +174,7 @@ def test_prometheus_is_told_of_the_jobs(stack: LocalStack) -> None:
         assert values(told, "copyist_jobs_oldest_queued_seconds", service=service)
 
 
-def _until(condition: Any) -> None:
-    deadline = time.monotonic() + 90
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+def _followed(stack: LocalStack) -> float:
+    """How many callers follow a job just now."""
+    of = {"protocol": "http", "route": "/v1/jobs/{id}/events"}
+    return sum(values(exposed(stack.http_url), "copyist_requests_in_flight", **of))

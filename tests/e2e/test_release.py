@@ -64,14 +64,16 @@ class Site:
             shipped=shipped,
             automatic=False,
         )
-        wait_for(lambda: self.share(self.new, "canary") == share)
+        worker = f"http://{self.stack.options.host}:{self.stack.options.amt_worker_port}"
+        for url in (self.stack.http_url, worker):
+            wait_for(partial(lambda url: self.share(self.new, "canary", url) == share, url))
         return release
 
     def rollback(self) -> ModelRelease:
         return self.step(steps.rollback, history=self.board.history())
 
-    def share(self, version: str, role: str) -> float:
-        return self.metric("copyist_release_share", model="piano", version=version, role=role)
+    def share(self, version: str, role: str, url: str) -> float:
+        return self.metric("copyist_release_share", url=url, model="piano", version=version, role=role)
 
     def metric(self, name: str, *, url: str | None = None, **labels: str) -> float:
         return sum(values(exposed(url or self.stack.http_url), name, **labels))
@@ -117,9 +119,11 @@ def test_requests_are_answered_by_the_version_that_their_id_chooses(site: Site) 
     assert site.metric("copyist_model_calls_total", model="piano", version=site.new, outcome="ok") >= 1
     assert site.metric("copyist_release_revision") == site.board.read().revision
     assert site.metric("copyist_release_readable") == 1
-    log = (site.stack.options.run_dir / "amt.log").read_text()
+    log = site.stack.options.run_dir / "amt.log"
     for id_, version in expected.items():
-        assert re.search(rf"POST /v1/transcribe 200 .* request_id={id_} .*piano={version}\b", log), id_
+        # The line is written just after the answer.
+        line = rf"POST /v1/transcribe 200 .* request_id={id_} .*piano={version}\b"
+        wait_for(partial(lambda line: bool(re.search(line, log.read_text())), line))
 
 
 def test_a_job_is_done_by_the_version_that_its_id_chooses(site: Site) -> None:
@@ -173,9 +177,12 @@ def test_a_shadow_gets_copies_and_agrees_with_itself(site: Site) -> None:
     ).json()
     assert page["model"]["version"] == site.artefacts.shipped("symbols").number
     for model in urls:
-        wait_for(partial(lambda model: told("copyist_shadow_agreement_count", model) == 1, model))
+        # Counted when all else is told.
+        wait_for(
+            partial(lambda model: told("copyist_shadow_requests_total", model, outcome="ok") == 1, model)
+        )
+        assert told("copyist_shadow_agreement_count", model) == 1
         assert told("copyist_shadow_agreement_sum", model) == pytest.approx(1.0)
-        assert told("copyist_shadow_requests_total", model, outcome="ok") == 1
         assert told("copyist_model_calls_total", model) == told(
             "copyist_model_calls_total", model, outcome="ok"
         )

@@ -18,8 +18,8 @@ from tests import waiting
 
 pytestmark = pytest.mark.stack
 
-#: Seconds within which a killed program must be ready again; on two cores, with others busy.
-BACK_WITHIN_S = 60
+#: Seconds within which a killed program must be ready again; on two slow cores, with others busy.
+BACK_WITHIN_S = 180
 DEMO_PAGE = REPOSITORY_ROOT / "services" / "client" / "samples" / "demo-page.png"
 PAGES = 6
 
@@ -54,6 +54,11 @@ def descendants(process: psutil.Process) -> set[int]:
     return {process.pid, *(child.pid for child in process.children(recursive=True))}
 
 
+def whole(stack: LocalStack, name: str) -> bool:
+    """Whether all that came of a program is still below it; a process that just begins or ends may not be."""
+    return family(stack, name) == descendants(leader(stack, name))
+
+
 def serving(stack: LocalStack, name: str) -> psutil.Process:
     """The process of a BentoML service that does the work: the one that listens on the gRPC port."""
     port = int(program(stack, name).addresses["gRPC"].rpartition(":")[2])
@@ -75,9 +80,9 @@ def ready(stack: LocalStack) -> bool:
 @pytest.mark.parametrize("name", ["triton", "amt", "omr", "amt-worker", "omr-worker"])
 def test_a_killed_program_is_back_in_seconds_and_leaves_no_orphans(stack: LocalStack, name: str) -> None:
     wait_for(lambda: ready(stack))
+    # Nothing is left of what went on before.
+    wait_for(lambda: len(family(stack, name)) > 1 and whole(stack, name))
     before, starts = family(stack, name), program(stack, name).starts
-    assert before == descendants(leader(stack, name)), "nothing is left of what went on before"
-    assert len(before) > 1
     leader(stack, name).kill()
     wait_for(lambda: program(stack, name).starts == starts + 1)
     wait_for(lambda: ready(stack))
@@ -85,7 +90,7 @@ def test_a_killed_program_is_back_in_seconds_and_leaves_no_orphans(stack: LocalS
     assert program(stack, name).last_exit == "signal 9 (Killed)"
     after = family(stack, name)
     assert not before & after
-    assert after == descendants(leader(stack, name))
+    wait_for(lambda: whole(stack, name))
 
 
 @pytest.mark.parametrize("name", ["amt", "omr"])
@@ -106,8 +111,9 @@ def test_a_killed_serving_process_is_back_in_seconds(stack: LocalStack, name: st
     wait_for(back)
     assert program(stack, name).starts == starts, "BentoML's main process sees to it"
     assert serving(stack, name).pid != killed.pid
-    assert not below & family(stack, name), "its engraving processes ended with it"
-    assert family(stack, name) == descendants(main)
+    # Its engraving processes end with it.
+    wait_for(lambda: not below & family(stack, name))
+    wait_for(lambda: whole(stack, name))
 
 
 def pages_in(kept: Path) -> dict[str, int]:
