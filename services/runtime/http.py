@@ -99,7 +99,8 @@ class Edge:
                 return
             passing = self.gate.passing(_headers(scope), stream=route in _STREAMS)
             async with passing as scope["state"]["principal"]:
-                await self.router(scope, body, answer)
+                with self.gate.under_way.one():
+                    await self.router(scope, body, answer)
             return
         except CopyistError as error:
             if error.status >= 500 and scope["path"] not in _UNLOGGED:

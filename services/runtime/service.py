@@ -84,8 +84,16 @@ class ServingProcess(Generic[B]):
         self.warming = asyncio.create_task(backend.warm_up())
         self.api.desk = desk = JobDesk(self.api.jobs.service, self.settings)
         desk.start()
-        when_told_to_stop(desk.end_streams)
+        when_told_to_stop(self._begin_to_stop)
         self.api.backend = backend
+
+    def _begin_to_stop(self) -> None:
+        """Let go at once of what does not end by itself, and take no more over gRPC."""
+        assert self.api.desk is not None  # noqa: S101 - made by start
+        self.api.desk.end_streams()
+        # The time of both begins now: `stop` is called when the last HTTP request has ended.
+        self.draining = asyncio.create_task(self.grpc_server.stop(self.settings.drain_s))
+        asyncio.get_running_loop().call_later(self.settings.drain_s, self.gate.under_way.end)
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     async def stop(self) -> None:

@@ -40,7 +40,7 @@ class Settings:
         engraving_processes: processes that write and engrave scores, for each serving process.
         max_engraving_s: seconds that writing and engraving one score may take.
         request_timeout_s: seconds after which a request is given up, whatever it is doing.
-        drain_s: seconds that running gRPC calls, or a worker's jobs, get to finish when the process stops.
+        drain_s: seconds that running requests, or a worker's jobs, get to finish when the process stops.
         database_url: where jobs and keys are kept: `sqlite:///FILE`; `postgresql://...` for several machines.
         files_url: where the files of jobs lie: a folder, or `s3://BUCKET/PREFIX`.
         models_url: where published versions of models lie: a folder, or `s3://BUCKET/PREFIX`.

@@ -21,6 +21,7 @@ from services.runtime.door.limits import ConcurrencyLimit, RateLimit
 from services.runtime.door.principal import ANYONE, Principal, Scope
 from services.runtime.door.tokens import TokenCheck
 from services.runtime.settings import PREFIX, Settings
+from services.runtime.stopping import UnderWay
 
 log = logging.getLogger("copyist.door")
 
@@ -35,6 +36,7 @@ class Gate:
     Attributes:
         settings: as the operator has them.
         scope: what callers must be allowed to do.
+        under_way: what those who were let in over HTTP have asked for.
     """
 
     def __init__(self, settings: Settings, scope: Scope) -> None:
@@ -45,6 +47,7 @@ class Gate:
         """
         self.settings = settings
         self.scope = scope
+        self.under_way = UnderWay()
         self._rate = RateLimit(settings.requests_per_minute)
         most = settings.max_requests_per_owner
         self._at_once = ConcurrencyLimit(most, "calls", f"{PREFIX}MAX_REQUESTS_PER_OWNER")
