@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+import psycopg
 import sqlalchemy as sa
 
 from services.errors import CopyistError, DatabaseUnavailableError
@@ -26,6 +27,8 @@ _POSTGRES_OPTIONS: Final = {
     "keepalives_interval": 3,
     "keepalives_count": 3,
     "tcp_user_timeout": 15_000,
+    # After a failover an address may for a while lead to the former primary, which only reads now.
+    "target_session_attrs": "read-write",
     "application_name": "copyist",
 }
 _POSTGRES_NAMES: Final = ("postgresql", "postgres", "postgresql+psycopg")
@@ -168,7 +171,7 @@ def _sqlite(url: sa.URL, file: Path) -> sa.Engine:
 
 def _postgres(url: sa.URL) -> sa.Engine:
     options = {name: value for name, value in _POSTGRES_OPTIONS.items() if name not in url.query}
-    return sa.create_engine(
+    engine = sa.create_engine(
         url,
         connect_args=options,
         pool_size=5,
@@ -177,3 +180,11 @@ def _postgres(url: sa.URL) -> sa.Engine:
         pool_pre_ping=True,
         pool_recycle=1800,
     )
+
+    @sa.event.listens_for(engine, "handle_error")
+    def leave_former_primary(context: sa.engine.ExceptionContext) -> None:
+        # It answers every ping: its connections would stay, and all that is written fail.
+        if isinstance(context.original_exception, psycopg.errors.ReadOnlySqlTransaction):
+            context.is_disconnect = True
+
+    return engine

@@ -6,10 +6,12 @@ import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 
@@ -23,6 +25,7 @@ from services.runtime.jobs.tables import JOBS
 from services.runtime.migrations import SchemaError, migrate, prepare
 from services.runtime.settings import Settings
 from tests.databases import PostgresServer, free_port
+from tests.waiting import wait_for
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -300,6 +303,42 @@ def test_migrations_may_run_at_once_and_again(database: Database, postgres_serve
         list(threads.map(lambda _: migrate(fresh), range(4)))
     prepare(fresh)
     fresh.close()
+
+
+def test_a_former_primary_is_left_for_the_next(postgres_server: PostgresServer) -> None:
+    database = connect(postgres_server.new_database())
+    migrate(database)
+    store = JobStore(database, Settings())
+    before, _ = store.submit(submission("1"))
+    with _only_reading(postgres_server):
+        for _ in range(2):  # on a connection that there was, and on a new one
+            with pytest.raises(DatabaseUnavailableError):
+                store.submit(submission("2"))
+    after, created = store.submit(submission("2"))
+    assert created and store.many([before.id, after.id]).keys() == {before.id, after.id}
+    store.close()
+    database.close()
+
+
+@contextmanager
+def _only_reading(server: PostgresServer) -> Iterator[None]:
+    """Let a server take no changes, as one that another has taken the place of; its connections stay."""
+    with psycopg.connect(server.url("postgres"), autocommit=True) as admin:
+        admin.execute("ALTER SYSTEM SET default_transaction_read_only = on")
+        admin.execute("SELECT pg_reload_conf()")
+        try:
+            wait_for(lambda: _reads_only(server))
+            yield
+        finally:
+            admin.execute("SET default_transaction_read_only = off")
+            admin.execute("ALTER SYSTEM RESET default_transaction_read_only")
+            admin.execute("SELECT pg_reload_conf()")
+            wait_for(lambda: not _reads_only(server))
+
+
+def _reads_only(server: PostgresServer) -> bool:
+    with psycopg.connect(server.url("postgres")) as connection:
+        return connection.execute("SHOW transaction_read_only").fetchone() == ("on",)
 
 
 def test_a_database_that_is_away_is_told_as_such() -> None:
