@@ -11,6 +11,7 @@ from tests.monitoring.series import Series, counter, gauge
 
 REQUESTS = "copyist_requests_total"
 TRANSCRIBE = {"service": "amt", "protocol": "http", "route": "/v1/transcribe"}
+TRITON = {"job": "copyist-triton", "instance": "a"}
 OF_MODEL = {"model": "piano", "version": "1"}
 
 
@@ -255,6 +256,13 @@ SCENARIOS = (
         30,
         (gauge("up", {"job": "copyist-amt", "instance": "a"}, 0, 60),),
         (gauge("up", {"job": "copyist-amt", "instance": "a"}, 1, 60), gauge("up", {"job": "node"}, 0, 60)),
+    ),
+    # One that has never answered, long ago and lately; and one that has.
+    Scenario(
+        "CopyistTargetDown", TRITON, 40, (Series("up", TRITON, "0x60"),), (Series("up", TRITON, "_x15 0x60"),)
+    ),
+    Scenario(
+        "CopyistTargetDown", TRITON, 40, (Series("up", TRITON, "1x30 0x30"),), (Series("up", TRITON, "1x60"),)
     ),
     Scenario(
         "CopyistJobsWaiting",
