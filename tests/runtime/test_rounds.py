@@ -64,7 +64,7 @@ def test_a_round_that_fails_is_told_in_the_log_and_followed_by_others(
         rounds.start()
         wait_for(lambda: rounds.taken > 3)
         rounds.stop()
-    (record,) = caplog.records
+    (record,) = (record for record in caplog.records if record.name == "copyist.rounds")
     assert "a round of the scripted failed" in record.message
     assert "nobody foresaw this" in caplog.text
 

@@ -86,6 +86,7 @@ def test_a_run_that_was_killed_goes_on_when_it_is_started_again(
         guard.wait(10)
         assert starter.look(request()).phase is RunPhase.RUNNING, "the run itself lives"
         starter.start(request())
+        wait_for(lambda: [process.pid for process in processes(tmp_path)] == [run.pid])
         assert len(begun(tmp_path)) == 1
         run.kill()
     else:
