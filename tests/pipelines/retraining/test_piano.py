@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -19,7 +18,7 @@ from pipelines.evaluation.gates.verdicts import Finding, Verdict
 from pipelines.registry.registry import CANDIDATE, CHAMPION, Registry
 from pipelines.retraining.flow import lead
 from pipelines.retraining.plan import BY_NAME, Step
-from pipelines.retraining.results import RUN, VERDICT, WEIGHTS
+from pipelines.retraining.results import VERDICT, WEIGHTS
 from pipelines.retraining.run import Run, StepState
 from pipelines.retraining.runner import Say
 from pipelines.retraining.step import do
@@ -31,6 +30,22 @@ from tests.pipelines.retraining.runs import TINY, HereRunner, Place
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
+
+#: The step that trains, in a process that is killed as soon as its first checkpoint is written.
+KILLED_ONCE_SAVED = """
+import os, runpy, signal
+from pipelines.retraining.plan import BY_NAME
+from pipelines.training.piano.train import Trainer
+
+save = Trainer._save
+
+def save_and_die(self):
+    save(self)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+Trainer._save = save_and_die
+runpy.run_module(BY_NAME["train"].module, run_name="__main__", alter_sys=True)
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -132,11 +147,12 @@ def test_a_run_killed_while_it_trains_ends_with_the_same_model(place: Place) -> 
         HereRunner().run(BY_NAME[name], whole, print)
     for name in ("collect", "build"):
         HereRunner().run(BY_NAME[name], broken, print)
-    command = [sys.executable, "-m", BY_NAME["train"].module, str(broken.folder)]
-    with subprocess.Popen(command, cwd=REPOSITORY_ROOT, stdout=subprocess.DEVNULL) as training:
-        wait_for(lambda: any(broken.made.glob(f"train-*/{RUN}/last.ckpt")), limit_s=180)
-        os.kill(training.pid, signal.SIGKILL)
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED_ONCE_SAVED, str(broken.folder)], cwd=REPOSITORY_ROOT, check=False
+    )
+    assert killed.returncode == -signal.SIGKILL
     assert broken.step("train").state is StepState.RUNNING
+    command = [sys.executable, "-m", BY_NAME["train"].module, str(broken.folder)]
     said = subprocess.run(command, cwd=REPOSITORY_ROOT, capture_output=True, text=True, check=True).stdout
     assert "resuming at step 6" in said
     HereRunner().run(BY_NAME["export"], broken, print)
