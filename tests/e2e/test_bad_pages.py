@@ -22,6 +22,7 @@ from services.music.export import Format, export
 from services.music.notate import notate
 from tests.music.examples import waltz
 from tests.omr.uploads import encoded, page_of_text, pdf_of, photo_of_a_cat, png_that_claims, tiff_of
+from tests.waiting import quickest_s
 
 pytestmark = pytest.mark.stack
 
@@ -97,11 +98,11 @@ def _check_problem(answer: httpx.Response, status: int, words: str) -> None:
 @pytest.mark.parametrize("kind", REFUSED)
 def test_what_is_refused(http: httpx.Client, kind: str, address: str) -> None:
     make, status, words = REFUSED[kind]
-    content = make()
-    started = time.monotonic()
-    answer = http.post(address, files={"file": ("page.png", content)})
-    assert time.monotonic() - started < 5
-    _check_problem(answer, status, words)
+    upload = {"file": ("page.png", make())}
+    answers: list[httpx.Response] = []
+    assert quickest_s(lambda: answers.append(http.post(address, files=upload)), 5) < 5
+    for answer in answers:
+        _check_problem(answer, status, words)
 
 
 @pytest.mark.parametrize("kind", WITHOUT_STAVES)

@@ -28,6 +28,7 @@ from tests.monitoring.promtool import RULES
 from tests.recordings import tones, with_soundfile
 from tests.releasing import publish_made, wait_until_in_force
 from tests.spoiled_models import as_it_is
+from tests.waiting import wait_for
 
 pytestmark = [
     pytest.mark.stack,
@@ -38,7 +39,7 @@ pytestmark = [
 ]
 
 #: Prometheus asks, and evaluates its rules, every five seconds; a rate needs two answers.
-_SEEN_WITHIN_S: Final = 40
+_SEEN_WITHIN_S: Final = 180
 _METRIC: Final = re.compile(r"\b(?:copyist_[a-z_]+|nv_[a-z_]+)\b")
 _ON_GPUS_ALONE: Final = "nv_gpu_"
 #: Panels of what seldom happens: without a case there is nothing to draw.
@@ -148,13 +149,16 @@ def test_no_rule_or_panel_asks_for_a_metric_that_the_stack_does_not_export(
 
 @pytest.mark.parametrize("expression", sorted(set(_panels())))
 def test_every_panel_has_something_to_draw(prometheus: Prometheus, expression: str) -> None:
-    found = prometheus.now(expression)
-    if _ON_GPUS_ALONE not in expression and not any(name in expression for name in _RARE):
-        assert found
+    if _ON_GPUS_ALONE in expression or any(name in expression for name in _RARE):
+        prometheus.now(expression)
+    else:
+        wait_for(lambda: bool(prometheus.now(expression)), 30)
 
 
 def test_no_alert_speaks_of_a_little_ordinary_work(prometheus: Prometheus) -> None:
-    assert prometheus.now('ALERTS{alertstate="firing", alertname!~"Copyist.*Drift|CopyistValidityLow"}') == []
+    # A few uploads are no sample of what comes, and how long they take here is the machine's.
+    others = 'alertname!~"Copyist.*Drift|CopyistValidityLow|CopyistLatencyBudgetBurning"'
+    assert prometheus.now(f'ALERTS{{alertstate="firing", {others}}}') == []
 
 
 def test_the_report_of_drift_reads_what_prometheus_has(prometheus: Prometheus) -> None:

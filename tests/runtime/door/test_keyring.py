@@ -66,7 +66,11 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-async def ring(watched: WatchedStore, clock: Clock) -> AsyncIterator[KeyRing]:
+async def ring(
+    watched: WatchedStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[KeyRing]:
+    # The database is real, and may be slow on a machine that is.
+    monkeypatch.setattr(keyring, "PATIENCE_S", 60.0)
     ring = KeyRing(watched, clock)
     yield ring
     watched.go_on.set()
