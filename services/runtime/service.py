@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import bentoml
+from bentoml._internal.server.http import traffic
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.runtime import tracing
 from services.runtime.api import ApiBackend, ServiceApi
@@ -23,8 +25,23 @@ from services.runtime.parent import end_with_parent
 from services.runtime.settings import Settings
 from services.runtime.stopping import when_told_to_stop
 
-#: Longer than our own limit, which answers with a problem document.
-_GRACE_S: Final = 60
+
+class _Untimed:
+    """ASGI middleware in the place of BentoML's limit on the time of requests; there are limits of our own.
+
+    BentoML's timer goes on when its request has been answered, until the limit, and keeps some kilobytes: an
+    hour's requests, and those that ask for jobs every second are many, would fill the process's memory.
+    """
+
+    def __init__(self, app: ASGIApp, timeout: float) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app(scope, receive, send)
+
+
+# There is no setting for it: a limit must be positive.
+traffic.TimeoutMiddleware = _Untimed  # type: ignore[misc, assignment]
 
 
 class ServiceBackend(ApiBackend, Protocol):
@@ -112,7 +129,6 @@ class ServingProcess(Generic[B]):
         """How BentoML is to serve it."""
         return {
             "workers": cls.workers,
-            "traffic": {"timeout": cls.settings.request_timeout_s + _GRACE_S},
             "metrics": {"enabled": False},
             "logging": {"access": {"enabled": False}},
         }
