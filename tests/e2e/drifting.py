@@ -36,7 +36,9 @@ Masses = dict[str, list[float]]
 
 _AT_ONCE: Final = 2
 _ANSWERED_WITHIN_S: Final = 1200
-_ALERTED_WITHIN_S: Final = 60
+_ALERTED_WITHIN_S: Final = 180
+#: Prometheus' `increase` reaches half a scrape beyond its samples: of so long a time that is little.
+_WATCHED_S: Final = 45
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,7 @@ def sent(traffic: Traffic, stack: LocalStack, folder: Path) -> Iterator[Seen]:
     ports = {"piano": options.amt_http_port, "symbols": options.omr_http_port}
     target = f"{options.host}:{ports[traffic.model]}"
     with prometheus_over({"copyist": target}, folder) as server:
+        watched_until = time.monotonic() + _WATCHED_S
         before = _counted(target, traffic.model)
         send = _transcribed if traffic.model == "piano" else _recognized
         files = traffic.files()
@@ -105,13 +108,15 @@ def sent(traffic: Traffic, stack: LocalStack, folder: Path) -> Iterator[Seen]:
             feature: [now - then for now, then in zip(after[feature], before[feature], strict=True)]
             for feature in after
         }
+        alerts = _alerts(server, traffic.alerts)
+        time.sleep(max(watched_until - time.monotonic(), 0))
         yield Seen(
             prometheus=server,
             measured={
                 name: np.sum([each[name] for each in measured], axis=0).tolist() for name in measured[0]
             },
             counted=counted,
-            alerts=_alerts(server, traffic.alerts),
+            alerts=alerts,
         )
 
 
