@@ -6,7 +6,8 @@ from services.cluster import rules
 from services.cluster.config_maps import ConfigMaps
 from services.cluster.jobs import JobPhase, Jobs
 from tests.cluster.api_server import ApiServer
-from tests.cluster.manifests import COMPLETE, later, rights, training
+from tests.cluster.manifests import COMPLETE, rights, training
+from tests.waiting import PATIENCE_S, when
 
 
 def test_the_rules_of_jobs_are_what_is_called_and_no_more(api: ApiServer, jobs: Jobs) -> None:
@@ -14,8 +15,12 @@ def test_the_rules_of_jobs_are_what_is_called_and_no_more(api: ApiServer, jobs: 
     name = jobs.start(training()).name
     jobs.start(training())
     api.add_pod(name, f"{name}-1", "a line\n")
-    later(lambda: api.set_job(name, conditions=[COMPLETE]))
-    assert jobs.wait(name, 10).phase is JobPhase.SUCCEEDED
+    watched = when(
+        lambda: "watch" in [call.verb for call in api.calls],
+        lambda: api.set_job(name, conditions=[COMPLETE]),
+    )
+    assert jobs.wait(name, PATIENCE_S).phase is JobPhase.SUCCEEDED
+    watched.join()
     assert jobs.list({}) and jobs.find(name) and jobs.log(name)
     jobs.delete(name)
     assert {call.right for call in api.calls} == api.rights
