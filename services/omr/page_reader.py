@@ -19,7 +19,7 @@ from services.omr.context import Window, reread, windows_of
 from services.omr.look import PageLook, look_at
 from services.omr.models import ContextModel, SymbolsModel
 from services.omr.page import PreparedPage, Symbol
-from services.omr.steps import found_symbols, made_ready, recognised
+from services.omr.steps import made_ready, recognised
 from services.omr.tiles import Tile
 from services.omr.uploads import PagePlace, read_page
 from services.runtime.models import CanaryFailedError, ServedVersion
@@ -161,7 +161,7 @@ class PageReader:
 
         async def compare() -> float:
             stitcher = await self.symbols.look(page.image, placed, shadow)
-            return await asyncio.to_thread(lambda: symbols_f1(answered, found_symbols(page, stitcher)))
+            return await asyncio.to_thread(lambda: symbols_f1(answered, recognised(page, stitcher).symbols))
 
         self._shadows.offer(Copy(self.symbols.name, shadow.number, page.image.nbytes, compare))
 

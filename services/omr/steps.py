@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from services.omr import tiles
 from services.omr.assembly.recognition import RecognisedPage
+from services.omr.octave_clefs import with_octave_clefs
 from services.omr.octave_lines import with_octave_lines
 from services.omr.page import PreparedPage, Symbol
 from services.omr.straighten import prepare
@@ -51,6 +52,7 @@ def recognised(page: PreparedPage, stitcher: tiles.Stitcher) -> RecognisedPage:
     """Make symbols and systems of what the model has found; the page's picture is let go."""
     symbols = found_symbols(page, stitcher)
     systems = find_systems(page, stitcher.middle_lines, symbols)
+    symbols = with_octave_clefs(page.image, systems, symbols)
     return RecognisedPage(replace(page, image=_NO_IMAGE), systems, symbols)
 
 

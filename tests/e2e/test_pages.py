@@ -8,14 +8,17 @@ from pathlib import Path
 
 import cv2
 import httpx
+import music21
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
+from music21.musicxml.m21ToXml import GeneralObjectExporter
 from tritonclient.utils import InferenceServerException
 
 from services.client import Copyist
 from services.client.pages import Recognition
 from services.local.stack import LocalStack
+from services.music.engraver import draw_pages, set_pdf
 from services.triton.environment import REPOSITORY_ROOT
 from tests.client.command import copyist as command
 
@@ -44,6 +47,24 @@ def test_a_page_is_read_with_every_file(seen: Recognition) -> None:
     assert seen.model.name == "symbols"
     assert seen.message == ""
     assert seen.decisions
+
+
+def test_what_tenors_read_sounds_an_octave_lower(client: Copyist, tmp_path: Path) -> None:
+    """Two staves of the same print but for the 8 under the lower one's clef."""
+    score = music21.stream.Score()
+    for clef_of in (music21.clef.TrebleClef, music21.clef.Treble8vbClef):
+        part = music21.stream.Part([music21.stream.Measure(number=number) for number in range(1, 9)])
+        part[0].append([clef_of(), music21.key.KeySignature(-3), music21.meter.TimeSignature("4/4")])
+        for measure in part.getElementsByClass(music21.stream.Measure):
+            octave = 4 if clef_of is music21.clef.TrebleClef else 3
+            measure.append([music21.note.Note(f"{step}{octave}", quarterLength=1) for step in "GABF"])
+        score.insert(0, part)
+    musicxml = GeneralObjectExporter(score).parse().decode()
+    page = tmp_path / "tenor.pdf"
+    page.write_bytes(set_pdf(draw_pages(musicxml)))
+    found = client.recognize(page)
+    assert {(each.staff, each.octave) for each in found.notes} == {(1, 4), (2, 3)}
+    assert len(found.notes) == 64
 
 
 def test_boxes_lie_on_the_upload_and_notes_in_their_measures(seen: Recognition) -> None:
