@@ -22,26 +22,10 @@ from numpy.typing import NDArray
 
 from services.omr.contract import STAFF_SPACE_PX
 from services.omr.page import Staff, Symbol, System
+from services.omr.pictures import likeness, picture
 from services.omr.vocabulary import CLEFS, SymbolClass
 
-#: The figure at 10 px a staff space, ink from 0 to 9: the mean over many looks, as
-#: `python -m pipelines.engraving.octave_figure` prints it.
-_EIGHT: Final = (
-    "2566655565321",
-    "0124677764100",
-    "0001476456200",
-    "0001595237400",
-    "0001697347400",
-    "0001588776100",
-    "0003567885100",
-    "0016622686100",
-    "0017610386100",
-    "0005732474100",
-    "0001565541000",
-    "0000011100000",
-    "0000000000000",
-)
-#: It is sought in a picture of twice the size, where it fits within a quarter of a pixel, in three sizes.
+#: The 8 is sought in a picture of twice the size, where it fits within a quarter of a pixel, in three sizes.
 _TIMES: Final = 2
 _SIZES: Final = (0.88, 1.0, 1.12)
 #: Where the figure may lie: so far below the staff's middle line, and to either side of the clef, in px.
@@ -100,23 +84,16 @@ def _likeness(image: NDArray[np.uint8], staff: Staff, clef: Symbol) -> float:
     """How much like the figure what lies below a clef is at its likest, -1 to 1."""
     middle, x = round(staff.y_at(clef.x)), round(clef.x)
     below = image[middle + _TOP_PX : middle + _BOTTOM_PX, max(x - _ASIDE_PX, 0) : x + _ASIDE_PX + 1]
-    if min(below.shape) <= len(_EIGHT) * max(_SIZES) or below.min() == below.max():
+    if not below.size:
         return -1.0
     enlarged = _resized(below.astype(np.float32), _TIMES)
-    return max(_best(enlarged, figure) for figure in _figures())
-
-
-def _best(picture: NDArray[np.float32], figure: NDArray[np.float32]) -> float:
-    found = cv2.matchTemplate(picture, figure, cv2.TM_CCOEFF_NORMED)
-    # Where nothing but paper is, the likeness to anything is undefined.
-    return float(found[np.isfinite(found)].max(initial=-1.0))
+    return max(likeness(enlarged, figure) for figure in _figures())
 
 
 @cache
 def _figures() -> tuple[NDArray[np.float32], ...]:
-    figure = np.array([[255 - int(ink) * 255 / 9 for ink in row] for row in _EIGHT], np.float32)
-    return tuple(_resized(figure, _TIMES * size) for size in _SIZES)
+    return tuple(_resized(picture("eight"), _TIMES * size) for size in _SIZES)
 
 
-def _resized(picture: NDArray[np.float32], times: float) -> NDArray[np.float32]:
-    return cv2.resize(picture, None, fx=times, fy=times, interpolation=cv2.INTER_CUBIC).astype(np.float32)
+def _resized(image: NDArray[np.float32], times: float) -> NDArray[np.float32]:
+    return cv2.resize(image, None, fx=times, fy=times, interpolation=cv2.INTER_CUBIC).astype(np.float32)

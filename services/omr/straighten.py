@@ -47,7 +47,7 @@ _MOST_GROWTH: Final = 2.5
 
 
 #: A page that did not lie on its side is turned over only if so much speaks against its being upright.
-_UPSIDE_DOWN: Final = -0.15
+_UPSIDE_DOWN: Final = -0.05
 
 
 @dataclass(frozen=True, slots=True)

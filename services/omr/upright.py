@@ -1,7 +1,8 @@
-"""Which way up a page is: staves begin with a clef and a key, and end with a barline.
+"""Which way up a page is: staves begin with a clef.
 
-A page of music turned by 180 degrees has staves as straight as before; only what stands on them tells. At
-the left end of every staff there is much ink, at the right end little: this is weighed over all staves.
+A page of music turned by 180 degrees has staves as straight as before; only what stands on them tells. The
+left end of each staff, and its right end turned over, are compared with pictures of clefs. Where print is too
+poor for that, or clefs are strange, it still tells that there is more ink at the left, with clef and key.
 """
 
 from __future__ import annotations
@@ -13,14 +14,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.omr.contract import STAFF_SPACE_PX
+from services.omr.pictures import likeness, picture
 from services.omr.tracks import Track
 
-#: What is compared at a staff's ends: so much of its length at most, in px, but for what is nearest to the
-#: end, where a barline or brace may stand; up to so far above and below its middle line.
-_END_PX: Final = 60
-_END_SHARE: Final = 0.3
+#: The clefs' pictures, and how far above a staff's middle line they begin, in px.
+_CLEFS: Final = {"g-clef": 44, "f-clef": 26, "c-clef": 24}
+#: A clef may be so much higher or lower, in px, as lines are found.
+_HIGHER_PX: Final = 5
+#: What is looked at: from so far outside of a staff's end to so far inside, and so far from its middle line.
+_OUTSIDE_PX: Final = 6
+_INSIDE_PX: Final = 64
+_HEIGHT_PX: Final = int(5.2 * STAFF_SPACE_PX)
+#: Of the ends without what is nearest to them, where a barline or brace may stand, the ink is compared; what
+#: the logarithm of their ratio, -1 to 1, weighs beside the likeness to clefs.
 _BARLINE_PX: Final = 5
-_HEIGHT_PX: Final = int(3.2 * STAFF_SPACE_PX)
+_INK_WEIGHT: Final = 0.25
+#: Shorter staves have no two ends to compare, in px.
+_SHORTEST_PX: Final = 2 * _INSIDE_PX
 
 
 def uprightness(image: NDArray[np.uint8], staves: Sequence[tuple[Track, tuple[float, float]]]) -> float:
@@ -31,23 +41,41 @@ def uprightness(image: NDArray[np.uint8], staves: Sequence[tuple[Track, tuple[fl
         staves: each with where its lines begin and end, in px.
 
     Returns:
-        Mean logarithm of how many times more ink there is at the left than at the right, -1 to 1; 0 where
-        there are no staves.
+        How much more the left ends look like clefs than the right ends turned over, and how much more ink is
+        there, on average over the staves; 0 where there are none. Of a page of music 0.1 and more, or, upside
+        down, -0.1 and less.
     """
-    ratios = []
-    for track, (left, right) in staves:
-        wide = min(_END_PX, _END_SHARE * (right - left))
-        at_left = _ink(image, track, left + _BARLINE_PX, left + wide)
-        at_right = _ink(image, track, right - wide, right - _BARLINE_PX)
-        ratios.append(np.log((at_left + 1) / (at_right + 1)))
-    return float(np.mean(np.clip(ratios, -1, 1))) if ratios else 0.0
+    found = [
+        _difference(
+            _end(image, track, left - _OUTSIDE_PX, left + _INSIDE_PX),
+            _end(image, track, right - _INSIDE_PX, right + _OUTSIDE_PX)[::-1, ::-1],
+        )
+        for track, (left, right) in staves
+        if right - left >= _SHORTEST_PX
+    ]
+    return float(np.mean(found)) if found else 0.0
 
 
-def _ink(image: NDArray[np.uint8], track: Track, left: float, right: float) -> float:
-    """Mean ink around a stretch of a staff, 0 to 255."""
-    columns = np.arange(max(0, int(left)), min(image.shape[1], int(right)))
-    if not columns.size:
-        return 0.0
-    middle = np.round(np.interp(columns, track.x, track.y)).astype(int)
-    rows = np.clip(middle + np.arange(-_HEIGHT_PX, _HEIGHT_PX + 1)[:, None], 0, image.shape[0] - 1)
-    return 255 - float(image[rows, columns].mean())
+def _difference(left: NDArray[np.float32], right: NDArray[np.float32]) -> float:
+    inner = slice(_OUTSIDE_PX + _BARLINE_PX, None)
+    ink = float(np.log((256 - left[:, inner].mean()) / (256 - right[:, inner].mean())))
+    return _clef_likeness(left) - _clef_likeness(right) + _INK_WEIGHT * max(-1.0, min(ink, 1.0))
+
+
+def _end(image: NDArray[np.uint8], track: Track, left: float, right: float) -> NDArray[np.float32]:
+    """What is around a stretch of a staff, its middle line level in the middle; paper beyond the page."""
+    columns = np.arange(int(left), int(right))
+    rows = np.round(np.interp(columns, track.x, track.y)).astype(int)
+    rows = rows + np.arange(-_HEIGHT_PX, _HEIGHT_PX + 1)[:, None]
+    inside = (rows >= 0) & (rows < image.shape[0]) & (columns >= 0) & (columns < image.shape[1])
+    found = image[np.clip(rows, 0, image.shape[0] - 1), np.clip(columns, 0, image.shape[1] - 1)]
+    return np.where(inside, found, 255).astype(np.float32)
+
+
+def _clef_likeness(end: NDArray[np.float32]) -> float:
+    likest = -1.0
+    for name, above in _CLEFS.items():
+        clef, top = picture(name), _HEIGHT_PX - above - _HIGHER_PX
+        around = end[max(top, 0) : top + clef.shape[0] + 2 * _HIGHER_PX]
+        likest = max(likest, likeness(np.ascontiguousarray(around), clef))
+    return likest

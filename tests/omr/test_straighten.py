@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from services.omr.contract import STAFF_SPACE_PX
 from services.omr.page import PreparedPage, System
+from services.omr.pictures import picture
 from services.omr.scale import find_scale
 from services.omr.straighten import GRID_PX, prepare
 from services.omr.systems import find_systems
@@ -141,11 +142,28 @@ def test_staves_of_a_system_begin_and_end_together_where_their_lines_do() -> Non
 
 @pytest.mark.parametrize(("turns", "upper_left"), [(1, (0, WIDTH)), (2, (WIDTH, HEIGHT)), (3, (HEIGHT, 0))])
 def test_a_turned_page_is_turned_back(turns: int, upper_left: tuple[int, int]) -> None:
-    picture = np.ascontiguousarray(np.rot90(PAGE, turns))
-    page = prepare(picture)
-    assert page.upload_size == picture.shape[::-1]
+    turned = np.ascontiguousarray(np.rot90(PAGE, turns))
+    page = prepare(turned)
+    assert page.upload_size == turned.shape[::-1]
     assert (page.upload_x[0, 0], page.upload_y[0, 0]) == pytest.approx(upper_left, abs=4 * SPACE)
     assert sum(staves_of(find_systems(page, None, ()))) == 9
+
+
+@pytest.mark.parametrize("turns", [0, 2])
+def test_clefs_tell_which_way_up_a_page_is_though_it_is_black_at_the_right(turns: int) -> None:
+    page = PAGE.copy()
+    large = cv2.resize(picture("g-clef"), None, fx=SPACE / 10, fy=SPACE / 10).astype(np.uint8)
+    above = round(44 * SPACE / 10)
+    for middle in np.ravel(MIDDLES):
+        page[middle - 4 * SPACE : middle + 4 * SPACE, LEFT + 4 : LEFT + 50] = 255
+        part = page[middle - above : middle - above + large.shape[0], LEFT + 6 : LEFT + 6 + large.shape[1]]
+        np.minimum(part, large, out=part)
+        for x in (RIGHT - 40, RIGHT - 22):  # chords of many notes
+            for step in range(-4, 5):
+                cv2.ellipse(page, (x, middle + step * SPACE // 2), (9, 6), -20, 0, 360, 0, -1)
+    found = prepare(np.ascontiguousarray(np.rot90(page, turns)))
+    corner = (WIDTH, HEIGHT) if turns else (0, 0)
+    assert (found.upload_x[0, 0], found.upload_y[0, 0]) == pytest.approx(corner, abs=4 * SPACE)
 
 
 def test_broken_lines_are_found_by_how_they_repeat() -> None:
