@@ -147,6 +147,16 @@ class FileStore:
                 if not self._files.exists(full):
                     return
 
+    def remove_unfinished(self, prefix: str) -> None:
+        """Remove what writers that died have left below a folder of files that they never finished.
+
+        In object storage nothing of such files appears; the bucket's rules are to end unfinished uploads.
+        """
+        if not self._is_s3:
+            with storage_errors():
+                for part in Path(self._full(prefix)).rglob(f"*{_PART_SUFFIX}"):
+                    part.unlink(missing_ok=True)
+
     def _full(self, path: str) -> str:
         return f"{self._root}/{path}"
 

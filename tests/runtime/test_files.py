@@ -7,6 +7,7 @@ import hashlib
 import io
 import os
 import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 from services.errors import StorageUnavailableError
 from services.runtime.files import BLOCK_BYTES, FileStore, StorageFullError, StoredFile, is_full
 from tests.databases import S3Server, free_port
+from tests.waiting import wait_for
 
 
 @pytest.fixture(params=["folder", "s3"])
@@ -110,6 +112,26 @@ def test_a_job_is_removed_with_all_its_files_and_no_other(files: FileStore) -> N
         list(threads.map(files.remove_tree, ["jobs/a"] * 4))
 
     assert files.list("jobs") == ["ab"]
+
+
+def test_what_a_writer_that_died_has_left_is_removed_and_no_whole_file(tmp_path: Path) -> None:
+    files = FileStore(str(tmp_path))
+    files.write("jobs/1/files/whole", io.BytesIO(b"whole"))
+    files.write("jobs/2/files/whole", io.BytesIO(b"whole"))
+    writer = (
+        "import os, sys; from services.runtime.files import FileStore; reads, _ = os.pipe();"
+        "FileStore(sys.argv[1]).write('jobs/1/files/begun', os.fdopen(reads, 'rb'))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", writer, str(tmp_path)])
+    wait_for(lambda: len(list((tmp_path / "jobs/1/files").iterdir())) == 2)
+    process.kill()
+    process.wait()
+    assert files.list("jobs/1/files") == ["whole"]
+    files.remove_unfinished("jobs/2")
+    assert len(list((tmp_path / "jobs/1/files").iterdir())) == 2
+    files.remove_unfinished("jobs/1")
+    assert [path.name for path in (tmp_path / "jobs").rglob("*") if path.is_file()] == ["whole"] * 2
+    files.remove_unfinished("jobs/3")
 
 
 def test_many_threads_write_the_same_file_whole(files: FileStore) -> None:

@@ -23,7 +23,7 @@ from dbos._error import DBOSWorkflowConflictIDError
 
 from services.errors import CopyistError, StorageUnavailableError
 from services.runtime import logs, problems, tracing
-from services.runtime.files import FileStore, kept_folder
+from services.runtime.files import FileStore, job_folder, kept_folder
 from services.runtime.jobs import metrics
 from services.runtime.jobs.attempts import Attempts, LostAttemptError
 from services.runtime.jobs.job import Job, JobState
@@ -195,6 +195,7 @@ class JobRunner:
         # Of no use to anybody now. Where it does not work, it goes when the job expires.
         with suppress(StorageUnavailableError):
             await in_thread(self._threads, partial(self._files.remove_tree, kept_folder(running.job_id)))
+            await in_thread(self._threads, partial(self._files.remove_unfinished, job_folder(running.job_id)))
         log.info("job ended: %s", state.value, extra=logs.fields(attempts=running.job.attempts))
 
     def _failed(self, running: RunningJob, error: CopyistError) -> Outcome:

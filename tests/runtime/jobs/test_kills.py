@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
 from services.errors import DatabaseUnavailableError
+from services.runtime.files import job_folder
 from services.runtime.jobs.job import JobState
 from tests.databases import PostgresServer, wait_until
 from tests.runtime.jobs.conftest import MakeFleet
 from tests.runtime.jobs.fleet import LOST_S, STAGES
 from tests.runtime.jobs.proxy import way_to
+from tests.waiting import wait_for
 
 JOBS = 50
 pytestmark = pytest.mark.slow
@@ -69,6 +72,18 @@ def test_a_worker_that_is_started_again_goes_on_at_once(small_fleet: MakeFleet) 
 
     fleet.check_result(fleet.wait_finished([job])[0])
     fleet.check_stages_ran_in_order()
+
+
+def test_what_a_killed_worker_had_begun_to_write_goes_with_the_end_of_its_job(small_fleet: MakeFleet) -> None:
+    fleet = small_fleet()
+    fleet.start("only")
+    job = fleet.submit("1", stage_s="1")
+    fleet.busy("transcribing")
+    folder = Path(fleet.settings.files_url) / job_folder(job.id)
+    (folder / "files").mkdir(parents=True, exist_ok=True)
+    (folder / "files" / "page.00000000.part").write_bytes(b"half a pa")
+    fleet.check_result(fleet.wait_finished([job])[0])
+    wait_for(lambda: not list(folder.rglob("*.part")))
 
 
 def test_a_worker_that_was_paused_neither_writes_nor_ends_what_another_has_now(
