@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from loadtests.chaos.site import Site
@@ -146,7 +147,7 @@ class Killer:
                 job, seen = met
                 time.sleep(self._chance.uniform(0.0, MOMENTS_S[seen.state]))
                 # Still at it? Else the stage has ended meanwhile, and another is to be met.
-                if self._look().get(job) == seen and self._site.kill_worker(seen.worker):
+                if self._site.kill_worker(seen.worker, partial(self._still_so, job, seen)):
                     return Kill(target, time.monotonic(), seen.worker, job, seen.attempts)
             time.sleep(_TRY_EVERY_S)
         return None
@@ -161,6 +162,9 @@ class Killer:
             and seen.crashes == 0
         ]
         return self._chance.choice(found) if found else None
+
+    def _still_so(self, job: str, seen: Seen) -> bool:
+        return self._look().get(job) == seen
 
     def _look(self) -> dict[str, Seen]:
         try:

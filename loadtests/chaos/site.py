@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -158,15 +158,39 @@ class Site:
         """A service's address."""
         return self.stack.http_url if service == "amt" else self.stack.omr_http_url
 
-    def kill_worker(self, worker_id: str) -> bool:
-        """Kill a worker by the id that stands in its jobs; False when it does not run just now."""
+    def kill_worker(self, worker_id: str, still: Callable[[], bool]) -> bool:
+        """Kill a worker by the id that stands in its jobs, if something is still so once it stands still.
+
+        Args:
+            worker_id: as `SERVICE:NAME`.
+            still: asked while the worker is paused, so that nothing can change between answer and kill.
+
+        Returns:
+            False when it does not run just now, or goes on.
+        """
+        paused = self._pid_of(worker_id)
+        if paused is None:
+            return False
+        try:
+            os.kill(paused, signal.SIGSTOP)
+            if not still():
+                os.kill(paused, signal.SIGCONT)
+                return False
+        except ProcessLookupError:
+            return False
         for worker in self.workers:
             if worker.id == worker_id:
-                alive = worker.process is not None
                 worker.kill()
-                return alive
-        service = worker_id.partition(":")[0]
-        return self.kill_program(f"{service}-worker")
+                return True
+        return self.kill_program(_program_of(worker_id))
+
+    def _pid_of(self, worker_id: str) -> int | None:
+        for worker in self.workers:
+            if worker.id == worker_id:
+                return worker.process.pid if worker.process is not None else None
+        state = self.stack.state()
+        process = state.programs[_program_of(worker_id)].process if state is not None else None
+        return process.pid if process is not None and process.alive() else None
 
     def kill_program(self, name: str) -> bool:
         """Kill a program of the stack with all its processes; False when it does not run just now."""
@@ -236,3 +260,8 @@ def environment(variables: dict[str, str]) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+def _program_of(worker_id: str) -> str:
+    """The program of the local stack that is the worker of a service."""
+    return f"{worker_id.partition(':')[0]}-worker"
