@@ -9,8 +9,9 @@ is sampled once, at the end, from the original.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 import cv2
@@ -185,7 +186,7 @@ def find_warp(even: Gray) -> Warp:
             if not chain.bend(each):
                 break
         # A page that lies on its side is as likely to lie on the one as on the other.
-        if chain.upright < (0.0 if scale.on_its_side else _UPSIDE_DOWN):
+        if chain.upright() < (0.0 if scale.on_its_side else _UPSIDE_DOWN):
             chain.turn_over()
     x, y = chain.grid()
     x = (x + 0.5) * (turned.shape[1] / small.shape[1]) - 0.5
@@ -193,6 +194,11 @@ def find_warp(even: Gray) -> Warp:
     if turns:
         x, y = even.shape[1] - 1 - y, x
     return Warp(chain.width, chain.height, x, y)
+
+
+def _weighed(page: Gray, lines: NDArray[np.float32], tracks: Sequence[Track]) -> float:
+    """How much speaks for a page being the right way up."""
+    return uprightness(page, [(track, reach(lines, None, track.x, track.y)) for track in tracks])
 
 
 def _fits(even: Gray, space: float) -> bool:
@@ -207,8 +213,7 @@ class _Chain:
     def __init__(self, picture: Gray, tilt: float) -> None:
         self._picture = picture
         self._turned_over = False
-        # How much speaks for the page being the right way up, from -1 to 1.
-        self.upright = 0.0
+        self._upright: Callable[[], float] = lambda: 0.0
         self._bends: list[_Bend] = []
         height, width = picture.shape
         corners = np.array([(0, 0), (width, 0), (0, height), (width, height)], np.float64)
@@ -241,8 +246,13 @@ class _Chain:
         tracks = find_tracks(combs, lines)
         if sum(track.x.size for track in tracks) < _LEAST_COMBS:
             return False
-        self.upright = uprightness(page, [(track, reach(lines, None, track.x, track.y)) for track in tracks])
+        # Only the last round's counts, so it is weighed when all are done.
+        self._upright = partial(_weighed, page, lines, tracks)
         return self._add(*_surfaces(tracks, (self.width, self.height), how.stiffness))
+
+    def upright(self) -> float:
+        """How much speaks for the page being the right way up, from -1 to 1."""
+        return self._upright()
 
     def turn_over(self) -> None:
         """Turn the page by 180 degrees."""
