@@ -19,17 +19,15 @@ from pipelines.engraving.look import random_look
 from pipelines.engraving.pages import ENGRAVED_SPACE_PX, EngravedPage
 from pipelines.engraving.render import engrave_pages
 from services.omr.contract import STAFF_SPACE_PX
-from services.omr.pictures import FOLDER
+from services.omr.pictures import CLEFS_ABOVE_PX, FOLDER
 from services.omr.vocabulary import CLASS_INDEX, SymbolClass
 
 Picture = NDArray[np.uint8]
 
 _LOOKS: Final = 40
-#: Half the width of a clef's picture, in px, and its rows from the staff's middle line.
+#: Half the width of a clef's picture, and how far below the staff's middle line it ends, in px.
 _HALF_CLEF_PX: Final = 14
-_G_ROWS: Final = (-44, 42)
-_F_ROWS: Final = (-26, 18)
-_C_ROWS: Final = (-24, 26)
+_CLEFS_BELOW_PX: Final = {"g-clef": 42, "f-clef": 18, "c-clef": 26}
 #: The 8's picture is a square; its rows above the lowest ink, and the height of the figure itself, in px.
 _EIGHT_PX: Final = 13
 _ABOVE_LOWEST_PX: Final = 10
@@ -51,13 +49,14 @@ _MUSIC: Final = (
 )
 
 
-def clefs(kind: SymbolClass, rows: tuple[int, int]) -> Callable[[EngravedPage], Iterator[Picture]]:
-    """What cuts the clefs of a kind out of a page, uint8 [rows, 29], 255 is paper."""
+def clefs(kind: SymbolClass, name: str) -> Callable[[EngravedPage], Iterator[Picture]]:
+    """What cuts the clefs of a kind out of a page, uint8 [height, 29], 255 is paper."""
+    above, below = CLEFS_ABOVE_PX[name], _CLEFS_BELOW_PX[name]
 
     def cut(page: EngravedPage) -> Iterator[Picture]:
         image = _reduced(page)
         for middle, x in _places(page, kind):
-            yield image[middle + rows[0] : middle + rows[1], x - _HALF_CLEF_PX : x + _HALF_CLEF_PX + 1]
+            yield image[middle - above : middle + below, x - _HALF_CLEF_PX : x + _HALF_CLEF_PX + 1]
 
     return cut
 
@@ -108,9 +107,9 @@ def _places(page: EngravedPage, kind: SymbolClass) -> Iterator[tuple[int, int]]:
 def main() -> int:
     """Engrave, average, write."""
     pictures = {
-        "g-clef": mean("G", 2, 0, ("B", 4), clefs(SymbolClass.G_CLEF, _G_ROWS)),
-        "f-clef": mean("F", 4, 0, ("D", 3), clefs(SymbolClass.F_CLEF, _F_ROWS)),
-        "c-clef": mean("C", 3, 0, ("C", 4), clefs(SymbolClass.C_CLEF, _C_ROWS)),
+        "g-clef": mean("G", 2, 0, ("B", 4), clefs(SymbolClass.G_CLEF, "g-clef")),
+        "f-clef": mean("F", 4, 0, ("D", 3), clefs(SymbolClass.F_CLEF, "f-clef")),
+        "c-clef": mean("C", 3, 0, ("C", 4), clefs(SymbolClass.C_CLEF, "c-clef")),
         "eight": mean("G", 2, -1, ("B", 3), eights),
     }
     for name, picture in pictures.items():

@@ -14,11 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.omr.contract import STAFF_SPACE_PX
-from services.omr.pictures import likeness, picture
+from services.omr.pictures import CLEFS_ABOVE_PX, likeness, picture
 from services.omr.tracks import Track
 
-#: The clefs' pictures, and how far above a staff's middle line they begin, in px.
-_CLEFS: Final = {"g-clef": 44, "f-clef": 26, "c-clef": 24}
 #: A clef may be so much higher or lower, in px, as lines are found.
 _HIGHER_PX: Final = 5
 #: What is looked at: from so far outside of a staff's end to so far inside, and so far from its middle line.
@@ -74,7 +72,7 @@ def _end(image: NDArray[np.uint8], track: Track, left: float, right: float) -> N
 
 def _clef_likeness(end: NDArray[np.float32]) -> float:
     likest = -1.0
-    for name, above in _CLEFS.items():
+    for name, above in CLEFS_ABOVE_PX.items():
         clef, top = picture(name), _HEIGHT_PX - above - _HIGHER_PX
         around = end[max(top, 0) : top + clef.shape[0] + 2 * _HIGHER_PX]
         likest = max(likest, likeness(np.ascontiguousarray(around), clef))

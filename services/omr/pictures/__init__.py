@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 FOLDER: Final = Path(__file__).parent
+#: The clefs' pictures, and how far above a staff's middle line they begin, in px.
+CLEFS_ABOVE_PX: Final = {"g-clef": 44, "f-clef": 26, "c-clef": 24}
 
 
 @cache
