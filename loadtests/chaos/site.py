@@ -18,6 +18,7 @@ import psutil
 
 from services.local.errors import StackError
 from services.local.options import PROGRAMS, StackOptions, private
+from services.local.processes import ProcessId
 from services.local.stack import LocalStack, Report
 from services.runtime.database import Database, connect
 from services.runtime.migrations import migrate
@@ -168,35 +169,27 @@ class Site:
         Returns:
             False when it does not run just now, or goes on.
         """
-        paused = self._pid_of(worker_id)
-        if paused is None:
+        added = next((worker for worker in self.workers if worker.id == worker_id), None)
+        program = f"{worker_id.partition(':')[0]}-worker"
+        process = self._running(program) if added is None else added.process
+        if process is None:
             return False
         try:
-            os.kill(paused, signal.SIGSTOP)
+            os.kill(process.pid, signal.SIGSTOP)
             if not still():
-                os.kill(paused, signal.SIGCONT)
+                os.kill(process.pid, signal.SIGCONT)
                 return False
         except ProcessLookupError:
             return False
-        for worker in self.workers:
-            if worker.id == worker_id:
-                worker.kill()
-                return True
-        return self.kill_program(_program_of(worker_id))
-
-    def _pid_of(self, worker_id: str) -> int | None:
-        for worker in self.workers:
-            if worker.id == worker_id:
-                return worker.process.pid if worker.process is not None else None
-        state = self.stack.state()
-        process = state.programs[_program_of(worker_id)].process if state is not None else None
-        return process.pid if process is not None and process.alive() else None
+        if added is None:
+            return self.kill_program(program)
+        added.kill()
+        return True
 
     def kill_program(self, name: str) -> bool:
         """Kill a program of the stack with all its processes; False when it does not run just now."""
-        state = self.stack.state()
-        process = state.programs[name].process if state is not None else None
-        if process is None or not process.alive():
+        process = self._running(name)
+        if process is None:
             return False
         # A service's processes and Triton's instances die together, as when a container is ended.
         family = [psutil.Process(process.pid)]
@@ -207,6 +200,11 @@ class Site:
             except ProcessLookupError:
                 continue
         return True
+
+    def _running(self, name: str) -> ProcessId | None:
+        state = self.stack.state()
+        process = state.programs[name].process if state is not None else None
+        return process if process is not None and process.alive() else None
 
     def kill_database(self, away_s: float) -> None:
         """Kill all processes of PostgreSQL, and start it again a while later."""
@@ -260,8 +258,3 @@ def environment(variables: dict[str, str]) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-
-
-def _program_of(worker_id: str) -> str:
-    """The program of the local stack that is the worker of a service."""
-    return f"{worker_id.partition(':')[0]}-worker"
