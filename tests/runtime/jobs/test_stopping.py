@@ -38,9 +38,10 @@ class Service:
     process: subprocess.Popen[bytes]
 
     def stop(self) -> float:
-        """Tell it to stop; gives the moment."""
+        """Tell it to stop; gives the moment before."""
+        told = time.monotonic()
         os.kill(self.process.pid, signal.SIGTERM)
-        return time.monotonic()
+        return told
 
 
 @pytest.fixture
