@@ -2,6 +2,7 @@
 
 Heads that touch the same stem are one chord. Where no stem was seen, heads of one column that read the same
 direction of stem are, a second beside its neighbour included; heads without a stem (whole notes) likewise.
+A head with a stem up on its right and another down on its left is a unison: it is in the chords of both.
 """
 
 from __future__ import annotations
@@ -21,6 +22,15 @@ _COLUMN_PX: Final = 5.0
 _SECOND_PX: Final = 15.0
 _BEAM_REACH_PX: Final = 5.0
 
+# Of the two stems of a unison each is this near to the head's edge, begins no farther beyond the head's
+# centre, and goes on at least so far.
+_UNISON_EDGE_PX: Final = 3.5
+_UNISON_BEGIN_PX: Final = 7.0
+_UNISON_LENGTH_PX: Final = 14.0
+#: And either direction is read with this probability: that of unisons is about even, while one stem that
+#: passes another chord's head leaves its reading sure.
+_UNISON_READ: Final = 0.05
+
 
 @dataclass(frozen=True, slots=True)
 class PrintedChord:
@@ -32,6 +42,7 @@ class PrintedChord:
         stem_symbol: the stem, where it was seen.
         x: centre of the heads on the stem's usual side, in px.
         beam: id of the group of beams that it hangs from, else None.
+        shared: symbol indices of its heads that stand on the stem of another chord as well.
     """
 
     heads: tuple[StaffSymbol, ...]
@@ -39,6 +50,7 @@ class PrintedChord:
     stem_symbol: StaffSymbol | None
     x: float
     beam: int | None = None
+    shared: frozenset[int] = frozenset()
 
     @property
     def staff(self) -> int:
@@ -46,24 +58,35 @@ class PrintedChord:
         return self.heads[0].staff
 
 
+@dataclass(frozen=True, slots=True)
+class _Stemmed:
+    """A head on one stem; `direction` and `stem` as of a chord."""
+
+    head: StaffSymbol
+    direction: int
+    stem: StaffSymbol | None
+    shared: bool = False
+
+
 def find_chords(symbols: Sequence[StaffSymbol], heads: Sequence[StaffSymbol]) -> list[PrintedChord]:
-    """Gather heads into chords, from left to right.
+    """Gather heads into chords, from left to right; a unison's head is in two.
 
     Args:
         symbols: all symbols of the system; their stems and beams are used.
         heads: the heads to gather, all of one measure and either all grace notes or none.
     """
     stems = [each for each in symbols if each.kind is SymbolClass.STEM]
-    stem_of = [_stem_of(head, stems) for head in heads]
-    groups = _grouped(heads, stem_of)
-    chords = []
-    for group in groups:
-        members = tuple(sorted((heads[i] for i in group), key=lambda head: (head.position, head.x)))
-        direction = stem_direction(members)
-        stem = next((stem_of[i] for i in group if stem_of[i] is not None), None)
-        chords.append(PrintedChord(members, direction, stem, _chord_x(members, direction)))
-    chords.sort(key=lambda chord: chord.x)
-    return chords
+    groups = _grouped([each for head in heads for each in _stemmed(head, stems)])
+    return sorted((_chord(group) for group in groups), key=lambda chord: chord.x)
+
+
+def _chord(group: Sequence[_Stemmed]) -> PrintedChord:
+    members = tuple(sorted((each.head for each in group), key=lambda head: (head.position, head.x)))
+    own = [each.head for each in group if not each.shared]
+    direction = stem_direction(own) if own else group[0].direction
+    stem = next((each.stem for each in group if each.stem is not None), None)
+    shared = frozenset(each.head.index for each in group if each.shared)
+    return PrintedChord(members, direction, stem, _chord_x(members, direction), shared=shared)
 
 
 def stem_direction(heads: Sequence[StaffSymbol]) -> int:
@@ -78,9 +101,36 @@ def _chord_x(heads: Sequence[StaffSymbol], direction: int) -> float:
     return sum(near) / len(near)
 
 
-def _stem_of(head: StaffSymbol, stems: Sequence[StaffSymbol]) -> StaffSymbol | None:
-    """The stem that a head touches: on its right with stems up, on its left with stems down."""
+def _stemmed(head: StaffSymbol, stems: Sequence[StaffSymbol]) -> tuple[_Stemmed, ...]:
+    """A head on each of its stems."""
     read = int(np.argmax(head.symbol.stem))
+    if min(head.symbol.stem[STEM_UP], head.symbol.stem[STEM_DOWN]) >= np.log(_UNISON_READ):
+        up, down = _unison_stem(head, stems, STEM_UP), _unison_stem(head, stems, STEM_DOWN)
+        if up is not None and down is not None:
+            return _Stemmed(head, STEM_UP, up, shared=True), _Stemmed(head, STEM_DOWN, down, shared=True)
+    return (_Stemmed(head, read, _stem_of(head, read, stems)),)
+
+
+def _unison_stem(head: StaffSymbol, stems: Sequence[StaffSymbol], direction: int) -> StaffSymbol | None:
+    """The stem that goes up from a head's right edge, or down from its left edge."""
+    edge = head.right if direction == STEM_UP else head.left
+    near = []
+    for stem in stems:
+        top = stem.symbol.y - stem.symbol.height / 2
+        bottom = stem.symbol.y + stem.symbol.height / 2
+        begin, reach = (
+            (head.symbol.y - bottom, head.symbol.y - top)
+            if direction == STEM_UP
+            else (top - head.symbol.y, bottom - head.symbol.y)
+        )
+        if begin <= _UNISON_BEGIN_PX and reach >= _UNISON_LENGTH_PX:
+            near.append((abs(stem.x - edge), stem))
+    apart, nearest = min(near, key=lambda each: each[0], default=(np.inf, None))
+    return nearest if apart <= _UNISON_EDGE_PX else None
+
+
+def _stem_of(head: StaffSymbol, read: int, stems: Sequence[StaffSymbol]) -> StaffSymbol | None:
+    """The stem that a head touches: on its right with stems up, on its left with stems down."""
     if read == STEM_NONE:
         return None
     best, best_cost = None, np.inf
@@ -100,31 +150,29 @@ def _stem_of(head: StaffSymbol, stems: Sequence[StaffSymbol]) -> StaffSymbol | N
     return best
 
 
-def _grouped(heads: Sequence[StaffSymbol], stem_of: Sequence[StaffSymbol | None]) -> list[list[int]]:
-    """Indices of the heads of each chord."""
-    groups: list[list[int]] = []
-    for i in sorted(range(len(heads)), key=lambda i: (heads[i].staff, heads[i].x)):
-        joined = [
-            group
-            for group in groups
-            if any(_together(heads[i], heads[j], stem_of[i], stem_of[j]) for j in group)
-        ]
-        groups = [group for group in groups if group not in joined]
-        groups.append([*(j for group in joined for j in group), i])
+def _grouped(heads: Sequence[_Stemmed]) -> list[list[_Stemmed]]:
+    """The heads of each chord."""
+    groups: list[list[_Stemmed]] = []
+    for each in sorted(heads, key=lambda each: (each.head.staff, each.head.x)):
+        apart, mine = [], [each]
+        for group in groups:
+            if any(_together(each, other) for other in group):
+                mine += group
+            else:
+                apart.append(group)
+        groups = [*apart, mine]
     return groups
 
 
-def _together(
-    one: StaffSymbol, other: StaffSymbol, stem: StaffSymbol | None, other_stem: StaffSymbol | None
-) -> bool:
-    if one.staff != other.staff:
+def _together(one: _Stemmed, other: _Stemmed) -> bool:
+    if one.head.staff != other.head.staff:
         return False
-    if stem is not None and other_stem is not None:
-        return stem.index == other_stem.index
-    if int(np.argmax(one.symbol.stem)) != int(np.argmax(other.symbol.stem)):
+    if one.stem is not None and other.stem is not None:
+        return one.stem.index == other.stem.index
+    if one.direction != other.direction:
         return False
-    apart = abs(one.x - other.x)
-    return apart <= _COLUMN_PX or (apart <= _SECOND_PX and abs(one.position - other.position) == 1)
+    apart = abs(one.head.x - other.head.x)
+    return apart <= _COLUMN_PX or (apart <= _SECOND_PX and abs(one.head.position - other.head.position) == 1)
 
 
 def join_beams(chords: Sequence[PrintedChord], symbols: Sequence[StaffSymbol]) -> list[int | None]:

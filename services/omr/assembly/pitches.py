@@ -74,9 +74,11 @@ def _places(systems: Sequence[ReadSystem]) -> Iterator[_Place]:
     index = 0
     for system in systems:
         for measure in system.measures:
-            every = [head for chord in (*measure.chords, *measure.graces) for head in chord.heads]
+            chords = (*measure.chords, *measure.graces)
+            every = {head.index: head for chord in chords for head in chord.heads}
             for staff, clefs in enumerate(system.clefs):
-                heads = sorted((head for head in every if head.staff == staff), key=lambda head: head.x)
+                heads = [head for head in every.values() if head.staff == staff]
+                heads.sort(key=lambda head: head.x)
                 lines = [
                     s for s in system.placed.symbols if s.kind is SymbolClass.OTTAVA and s.staff == staff
                 ]

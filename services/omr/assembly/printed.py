@@ -14,8 +14,10 @@ from services.omr.events import PrintedEvent
 from services.omr.page import FloatArray
 from services.omr.vocabulary import (
     CLASSES,
+    FLAGS,
     HEADS,
     RESTS,
+    STEM_UP,
     TUPLET_FIGURES,
     TUPLET_NONE,
     VALUES_QUARTERS,
@@ -27,6 +29,7 @@ _AGAINST_CLASS: Final = np.log(0.02)
 _FIRST_REST: Final = CLASSES.index(SymbolClass.REST_WHOLE)
 _QUARTER: Final = VALUES_QUARTERS.index(1.0)
 _MARKED: Final = 0.35
+_FLAG_REACH_PX: Final = 5.0
 _FIGURE_REACH_PX: Final = 8.0
 _FIGURE_BELIEVED: Final = 1.0
 _NO_STEM_READ: Final = (0.0, 0.0, 0.0)
@@ -47,9 +50,10 @@ def print_events(
         symbols: of the measure; dots and tuplet figures are used.
     """
     dots = dot_evidence([*chords, *rests], [s for s in symbols if s.kind is SymbolClass.AUGMENTATION_DOT])
+    values = _values_of_stems(chords, beams, [each for each in symbols if each.kind in FLAGS])
     events = [
-        _chord_event(chord, beam, seen)
-        for chord, beam, seen in zip(chords, beams, dots[: len(chords)], strict=True)
+        _chord_event(chord, beam, fits, seen)
+        for chord, beam, fits, seen in zip(chords, beams, values, dots[: len(chords)], strict=True)
     ]
     events += [_rest_event(rest, seen) for rest, seen in zip(rests, dots[len(chords) :], strict=True)]
     figures = _figures(events, [each for each in symbols if each.kind in TUPLET_FIGURES])
@@ -71,21 +75,74 @@ def print_events(
     )
 
 
-def _chord_event(chord: PrintedChord, beam: int | None, dots: FloatArray) -> PrintedEvent:
-    heads = [head.symbol for head in chord.heads]
+def _chord_event(
+    chord: PrintedChord, beam: int | None, fits: Sequence[int], dots: FloatArray
+) -> PrintedEvent:
+    # A shared head tells of two chords at once: others on the same stem know better, if there are any.
+    own = [head.symbol for head in chord.heads if head.index not in chord.shared]
+    heads = own or [head.symbol for head in chord.heads]
     durations = [_with_class(np.array(head.durations), _values_of(head.kind)) for head in heads]
+    stem = _mean([np.array(head.stem) for head in heads])
+    confidence = max(head.confidence for head in heads)
+    if not own:
+        durations = [_with_class(each, fits) for each in durations]
+        stem, confidence = _one_of_two_stems(chord, stem, confidence)
     return PrintedEvent(
         x=chord.x,
         staff=chord.staff,
         is_rest=False,
         position=float(np.mean([head.position for head in chord.heads])),
-        stem=_mean([np.array(head.stem) for head in heads]),  # type: ignore[arg-type]
+        stem=stem,  # type: ignore[arg-type]
         durations=_mean(durations),
         dots=_mean([np.array(head.dots) + dots for head in heads]),
         tuplet=_mean([np.array(head.tuplet) for head in heads]),
         beam=beam,
-        confidence=max(head.confidence for head in heads),
+        confidence=confidence,
     )
+
+
+def _values_of_stems(
+    chords: Sequence[PrintedChord], beams: Sequence[int | None], flags: Sequence[StaffSymbol]
+) -> list[Sequence[int]]:
+    """For each chord the indices of the values that its stem allows.
+
+    A stem with a beam or a flag is that of an eighth or less. Without one it is that of a longer note where
+    the other stem of its heads has one; else a beam may not have been seen.
+    """
+    short = [beam is not None or _has_flag(chord, flags) for chord, beam in zip(chords, beams, strict=True)]
+    in_short = {index for chord, each in zip(chords, short, strict=True) if each for index in chord.shared}
+    every, eighth = range(len(VALUES_QUARTERS)), VALUES_QUARTERS.index(0.5)
+    return [
+        every[eighth:] if each else every[:eighth] if chord.shared & in_short else every
+        for chord, each in zip(chords, short, strict=True)
+    ]
+
+
+def _has_flag(chord: PrintedChord, flags: Sequence[StaffSymbol]) -> bool:
+    """Whether a flag hangs from the free end of a chord's stem."""
+    stem = chord.stem_symbol
+    if stem is None:
+        return False
+    half = stem.symbol.height / 2
+    tip = stem.symbol.y - half if chord.stem == STEM_UP else stem.symbol.y + half
+    return any(
+        abs(flag.left - stem.x) <= _FLAG_REACH_PX and abs(flag.symbol.y - tip) <= flag.symbol.height
+        for flag in flags
+    )
+
+
+def _one_of_two_stems(
+    chord: PrintedChord, read: Sequence[float], confidence: float
+) -> tuple[tuple[float, ...], float]:
+    """The stem of a chord whose heads all have another one as well, and how sure it is that it has this one.
+
+    Heads of two stems read either direction about as likely; the surer they are of the other, the less this
+    one is believed.
+    """
+    stem = [_AGAINST_CLASS] * len(read)
+    stem[chord.stem] = 0.0
+    seen = chord.stem_symbol.symbol.confidence if chord.stem_symbol is not None else 1.0
+    return _mean([np.array(stem)]), min(confidence, seen, 2 * float(np.exp(read[chord.stem])))
 
 
 def _rest_event(rest: StaffSymbol, dots: FloatArray) -> PrintedEvent:

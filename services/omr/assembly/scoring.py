@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 
 from services.music.score import (
     Chord,
-    Clef,
-    ClefChange,
     Event,
     Head,
     Key,
@@ -25,7 +24,7 @@ from services.music.score import (
     Voice,
 )
 from services.omr.assembly.chords import PrintedChord
-from services.omr.assembly.clefs import usual_clef
+from services.omr.assembly.clef_changes import ClefCourse
 from services.omr.assembly.parts import Parts
 from services.omr.assembly.pitches import PitchedHead
 from services.omr.assembly.placing import StaffSymbol
@@ -37,6 +36,7 @@ from services.omr.vocabulary import VALUES_QUARTERS
 
 _BPM = 100.0
 _UNREAD = Fraction(4)
+_Meets = Callable[[HeadKey], bool]
 _KINDS = {kind.quarters: kind for kind in NoteType}
 
 
@@ -76,7 +76,7 @@ class _Writer:
         self._parts = parts
         self._pitched = pitched
         self._heads: list[WrittenHead] = []
-        self._symbols: list[tuple[ReadSystem, StaffSymbol]] = []
+        self._symbols: list[tuple[StaffSymbol, PitchedHead]] = []
 
     def write(
         self, systems: Sequence[ReadSystem], readings: Sequence[MeasureReading]
@@ -86,7 +86,7 @@ class _Writer:
         places = [(system, measure) for system in systems for measure in system.measures]
         key: int | None = None
         metre: Metre | None = None
-        clefs = _ClefCourse(self._parts)
+        clefs = ClefCourse(self._parts)
         first_key = places[0][1].key
         for index, ((system, measure), reading) in enumerate(zip(places, readings, strict=True)):
             duration = _duration(reading)
@@ -141,13 +141,18 @@ class _Writer:
             number = staff - first + 1
             written = []
             if staff in system.staves:
-                written = self._written(system, measure, reading, system.staves.index(staff))
+                written = self._written(system, measure, reading, system.staves.index(staff), duration)
             for voice in write_voices(written, number, duration):
                 voices.append(self._sourced(voice, system, part, index))
         return tuple(voices)
 
     def _written(
-        self, system: ReadSystem, measure: ReadMeasure, reading: MeasureReading, staff: int
+        self,
+        system: ReadSystem,
+        measure: ReadMeasure,
+        reading: MeasureReading,
+        staff: int,
+        duration: Fraction,
     ) -> list[Written]:
         """The events of one staff with their heads; `Head.source` indexes `self._symbols` for the moment."""
         placed = [
@@ -156,23 +161,34 @@ class _Writer:
             if event is not None and printed.staff == staff
         ]
         graces = self._graces(system, [grace for grace in measure.graces if grace.staff == staff], placed)
-        return [
-            Written(event.voice, self._event(system, printed, event), tuple(graces.get(number, ())))
-            for number, (printed, event) in enumerate(placed)
-        ]
+        onsets = {
+            (system.page, head.index): event.onset
+            for printed, event in placed
+            if isinstance(printed, PrintedChord)
+            for head in printed.heads
+        }
+        written = []
+        for number, (printed, event) in enumerate(placed):
+            meets = partial(_meets, event.onset + event.duration, onsets, duration)
+            made = self._event(system, printed, event, meets)
+            written.append(Written(event.voice, made, tuple(graces.get(number, ()))))
+        return written
 
-    def _event(self, system: ReadSystem, printed: Printed, placed: PlacedEvent) -> Event:
+    def _event(self, system: ReadSystem, printed: Printed, placed: PlacedEvent, meets: _Meets) -> Event:
         tuplet = Tuplet(*placed.tuplet) if placed.tuplet else None
         if isinstance(printed, StaffSymbol):
             return Rest(placed.onset, placed.duration, placed.kind, placed.dots, tuplet, placed.whole_measure)
-        heads = self._chord_heads(system, printed)
+        heads = self._chord_heads(system, printed, meets)
         return Chord(placed.onset, placed.duration, placed.kind, heads, placed.dots, tuplet)
 
-    def _chord_heads(self, system: ReadSystem, chord: PrintedChord) -> tuple[Head, ...]:
+    def _chord_heads(self, system: ReadSystem, chord: PrintedChord, meets: _Meets) -> tuple[Head, ...]:
         heads = []
         for head in chord.heads:
             pitched = self._pitched[system.page, head.index]
-            self._symbols.append((system, head))
+            # A tie of a unison's head is that of one of its two notes.
+            if head.index in chord.shared and pitched.tied_to and not meets(pitched.tied_to):
+                pitched = replace(pitched, tied_to=None)
+            self._symbols.append((head, pitched))
             source = len(self._symbols) - 1
             heads.append(
                 Head(pitched.pitch, pitched.tied_from is not None, pitched.tied_to is not None, source)
@@ -195,7 +211,7 @@ class _Writer:
             ]
             if following:
                 _, i = min(following)
-                heads = self._chord_heads(system, grace)
+                heads = self._chord_heads(system, grace, lambda _: True)
                 chord = Chord(placed[i][1].onset, Fraction(0), _grace_kind(grace), heads, grace=True)
                 before.setdefault(i, []).append(chord)
         return before
@@ -209,9 +225,8 @@ class _Writer:
                 continue
             heads = []
             for head in event.heads:
-                _, symbol = self._symbols[head.source or 0]
+                symbol, pitched = self._symbols[head.source or 0]
                 heads.append(replace(head, source=len(self._heads)))
-                pitched = self._pitched[system.page, symbol.index]
                 self._heads.append(
                     WrittenHead(system, symbol, part, voice.staff, voice.number, index, event, pitched)
                 )
@@ -219,43 +234,9 @@ class _Writer:
         return replace(voice, events=tuple(events))
 
 
-class _ClefCourse:
-    """The clefs of every staff of the score in the course of its measures."""
-
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
-        self._held: dict[int, Clef] = {}
-
-    def changes(
-        self, system: ReadSystem, measure: ReadMeasure, reading: MeasureReading, part: int
-    ) -> tuple[ClefChange, ...]:
-        """Clefs that begin or change in a measure of a part."""
-        first, last = self._parts.groups[part]
-        changes: list[ClefChange] = []
-        for staff in range(first, last + 1):
-            if staff in system.staves:
-                clefs = self._course(system, measure, reading, system.staves.index(staff))
-            else:
-                clefs = [(Fraction(0), self._held.get(staff) or usual_clef(staff - first, last - first + 1))]
-            for onset, clef in clefs:
-                if self._held.get(staff) != clef:
-                    start = onset if staff in self._held else Fraction(0)
-                    changes.append(ClefChange(staff - first + 1, start, clef))
-                    self._held[staff] = clef
-        return tuple(changes)
-
-    def _course(
-        self, system: ReadSystem, measure: ReadMeasure, reading: MeasureReading, staff: int
-    ) -> list[tuple[Fraction, Clef]]:
-        """The clef that holds at each onset on a staff."""
-        places: dict[Fraction, float] = {}
-        for printed, event in zip(measure.printed, reading.events, strict=True):
-            if event is not None and printed.staff == staff and not event.whole_measure:
-                places[event.onset] = min(printed.x, places.get(event.onset, printed.x))
-        clefs = system.clefs[staff]
-        if not places:
-            return [(Fraction(0), clefs.at(measure.span.left))]
-        return [(onset, clefs.at(places[onset])) for onset in sorted(places)]
+def _meets(end: Fraction, onsets: Mapping[HeadKey, Fraction], duration: Fraction, head: HeadKey) -> bool:
+    """Whether a note that ends so is followed by a head, of its own measure and staff or of the next."""
+    return onsets.get(head, duration) == end
 
 
 def _duration(reading: MeasureReading) -> Fraction:
