@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -64,7 +65,7 @@ def program(world: Watched, port: int) -> Iterator[subprocess.Popen[str]]:
 def answers(port: int, path: str) -> int:
     """The status that the program answers with; 0 where it does not."""
     try:
-        return httpx.get(f"http://127.0.0.1:{port}{path}", timeout=5).status_code
+        return httpx.get(f"http://127.0.0.1:{port}{path}", timeout=60).status_code
     except httpx.TransportError:
         return 0
 
@@ -77,14 +78,14 @@ def test_it_watches_tells_how_it_is_and_ends_when_told(world: Watched) -> None:
         steps.apply(
             board, lambda now: steps.start_canary(now, model, CANARY, 0.05, shipped=STABLE, by="a test")
         )
-        metrics = httpx.get(f"http://127.0.0.1:{port}/metrics")
-        wait_for(lambda: 'state="waiting",version="2"} 1.0' in httpx.get(metrics.url).text)
+        metrics = partial(httpx.get, f"http://127.0.0.1:{port}/metrics", timeout=60)
+        wait_for(lambda: 'state="waiting",version="2"} 1.0' in metrics().text)
         world.services.answer("1", 50)
         world.services.answer("2", 30, confidence=(1.0, 0.0, 0.0, 0.0))
         wait_for(lambda: board.read().models[model].canary is None)
         # Nothing is told any more of a canary that is none.
-        wait_for(lambda: "copyist_canary_state{" not in httpx.get(metrics.url).text)
-        told = httpx.get(metrics.url).text
+        wait_for(lambda: "copyist_canary_state{" not in metrics().text)
+        told = metrics().text
         assert f'copyist_canary_breaches_total{{kind="content",model="{model}"}} 1.0' in told
         assert f'copyist_canary_steps_total{{model="{model}",step="roll-back"}} 1.0' in told
         world.stop()

@@ -86,9 +86,15 @@ def test_a_worker_makes_its_database_and_says_what_it_lacks(
     assert answer(f"{http}/readyz").status_code == 503
     assert (tmp_path / "data" / "copyist.sqlite").exists()
     wait_for(lambda: bool(process.children()))  # a process that engraves
-    started = process.children()
-    for child in started:
-        assert child.environ()["OMP_NUM_THREADS"] == child.environ()["OPENBLAS_NUM_THREADS"] == "1"
+    # Until a new process has begun its program, it has its parent's variables.
+    wait_for(lambda: all(map(_has_one_thread, process.children())))
+
+
+def _has_one_thread(process: psutil.Process) -> bool:
+    with suppress(psutil.Error):
+        variables = process.environ()
+        return variables.get("OMP_NUM_THREADS") == variables.get("OPENBLAS_NUM_THREADS") == "1"
+    return False
 
 
 def test_an_unknown_service_and_a_wrong_setting_are_told_in_a_line(tmp_path: Path) -> None:
