@@ -131,14 +131,15 @@ def test_many_watchers_are_one_reader_of_the_database(
         all_ = [Following(open_.enter_context(_stream(http, jobs[n % 2]))) for n in range(LIMIT)]
         for following in all_:
             assert following.event()[0] == "progress"
-        asked.clear()
         started = time.monotonic()
+        asked.clear()
         for job in jobs:
             service.change(job, progress_percent=50)
         assert [following.event()[2]["progress"] for following in all_] == [50] * LIMIT
+        looks = list(asked)
         took_s = time.monotonic() - started
-        assert max(asked) == 2
-        assert len(asked) <= 2 + took_s / 0.4
+        assert max(looks) == 2
+        assert len(looks) <= 2 + took_s / 0.4
         one_more = http.get(f"/v1/jobs/{jobs[0]}/events")
         assert one_more.status_code == 429
         assert "COPYIST_MAX_EVENT_STREAMS" in one_more.json()["detail"]

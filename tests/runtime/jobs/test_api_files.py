@@ -35,7 +35,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 @pytest.fixture(scope="module")
 def http(service: Served) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=service.url, timeout=30) as client:
+    with httpx.Client(base_url=service.url, timeout=60) as client:
         yield client
 
 
@@ -172,9 +172,9 @@ def test_clients_that_leave_midway_leave_nothing_open(http: httpx.Client, servic
         kept = str(Path(service.settings.files_url))
         return [file.path for file in psutil.Process().open_files() if file.path.startswith(kept)]
 
-    assert not held()
+    wait_for(lambda: not held())  # of the answers before
     for _ in range(5):
-        with httpx.Client(base_url=service.url) as other, other.stream("GET", url) as answer:
+        with httpx.Client(base_url=service.url, timeout=60) as other, other.stream("GET", url) as answer:
             next(answer.iter_raw(1000))
     wait_for(lambda: not held())
     assert http.get(url).content == CONTENT

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import itertools
+from types import SimpleNamespace
 
 import pytest
 
@@ -58,18 +60,27 @@ async def test_work_is_done_again_from_its_beginning_until_it_succeeds() -> None
 
 
 async def test_patience_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "STORAGE_PATIENCE_S", 0.2)
-    monkeypatch.setattr(patience, "_FIRST_WAIT_S", 0.05)
-    calls = []
+    tried_at = []
+    now = 1000.0
+
+    async def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    monkeypatch.setattr(patience, "time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr(patience, "asyncio", SimpleNamespace(sleep=sleep))
 
     async def work() -> None:
-        calls.append(1)
+        tried_at.append(now)
         raise StorageUnavailableError("away")
 
     with pytest.raises(StorageUnavailableError):
         await patiently(work)
 
-    assert 2 <= len(calls) <= 5
+    limit_s, longest_s = patience.STORAGE_PATIENCE_S, 1.2 * patience._LONGEST_WAIT_S
+    assert limit_s - longest_s < now - 1000 <= limit_s + longest_s
+    waits_s = [later - sooner for sooner, later in itertools.pairwise(tried_at)]
+    assert waits_s[0] < waits_s[2] < waits_s[4] <= longest_s
 
 
 async def test_what_will_not_pass_is_not_tried_again() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -270,8 +271,8 @@ def test_counts_tell_how_long_the_oldest_waits(store: JobStore, database: Databa
     first, _ = store.submit(submission("1"))
     store.submit(submission("2"))
     with database.begin() as connection:
-        hour_ago = first.created_at.replace(year=first.created_at.year - 1)
-        connection.execute(sa.update(JOBS).where(JOBS.c.id == first.id).values(created_at=hour_ago))
+        year_ago = first.created_at - timedelta(days=365)
+        connection.execute(sa.update(JOBS).where(JOBS.c.id == first.id).values(created_at=year_ago))
 
     counts = store.counts("amt")
 
