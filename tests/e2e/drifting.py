@@ -13,6 +13,7 @@ from typing import Final
 
 import cv2
 import numpy as np
+import pytest
 
 from services.amt import profile as recording_profile
 from services.amt.decode import decode
@@ -108,6 +109,8 @@ def sent(traffic: Traffic, stack: LocalStack, folder: Path) -> Iterator[Seen]:
             feature: [now - then for now, then in zip(after[feature], before[feature], strict=True)]
             for feature in after
         }
+        # Only then do the alerts have time to fire: Prometheus, too, may be held up.
+        wait_for(lambda: _seen(server, traffic.model) == pytest.approx(_mass(after)))
         alerts = _alerts(server, traffic.alerts)
         time.sleep(max(watched_until - time.monotonic(), 0))
         yield Seen(
@@ -134,6 +137,15 @@ def _firing(server: Prometheus) -> frozenset[Alert]:
         (each.labels["alertname"], each.labels.get("cause") or each.labels.get("check", ""))
         for each in server.now('ALERTS{alertstate="firing", alertname=~".*Drift|CopyistValidityLow"}')
     )
+
+
+def _mass(counted: Masses) -> float:
+    return sum(map(sum, counted.values()))
+
+
+def _seen(server: Prometheus, model: str) -> float:
+    """What Prometheus has seen to be counted so far."""
+    return sum(each.value for each in server.now(f'copyist_profile_mass_total{{model="{model}"}}'))
 
 
 def _counted(target: str, model: str) -> Masses:

@@ -164,16 +164,20 @@ def _open_files(stack: LocalStack) -> set[str]:
     """Regular files under a temporary folder that the stack's processes hold open, deleted ones included."""
     state = stack.state()
     assert state is not None
-    held = set()
+    held: set[str] = set()
     for program in state.programs.values():
         assert program.process is not None
         for pid in _family(program.process.pid):
-            for link in Path(f"/proc/{pid}/fd").glob("*"):
-                with suppress(FileNotFoundError):  # closed meanwhile
-                    target = str(link.readlink())
-                    if target.startswith("/tmp/") and str(stack.options.run_dir) not in target:
-                        held.add(target)
-    return held
+            with suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+                held |= set(_targets(Path(f"/proc/{pid}/fd")))
+    return {each for each in held if each.startswith("/tmp/") and str(stack.options.run_dir) not in each}
+
+
+def _targets(folder: Path) -> Iterator[str]:
+    """What the links in a folder point to."""
+    for link in folder.iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            yield str(link.readlink())
 
 
 def _family(pid: int) -> list[int]:

@@ -132,6 +132,11 @@ def test_what_callers_make_up_makes_no_series(stack: LocalStack, name: str) -> N
             return series(http)
 
         series(http)  # asking for metrics is a request, too
-        first = make(1)
-        assert len(first) < 2000
-        assert make(2) == first
+        before = make(1)
+        assert len(before) < 2000
+        # A service that is held up may answer in a way of its own, once; what grows with calls never stops.
+        for seed in range(2, 5):
+            if (now := make(seed)) == before:
+                return
+            before = now
+        raise AssertionError("every round has made new series")

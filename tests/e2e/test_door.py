@@ -140,6 +140,11 @@ def test_owners_see_only_their_own_jobs(door: Doored) -> None:
         assert mine.delete(path).json()["state"] == "cancelled"
 
 
+def _refused_soon(client: httpx.Client) -> None:
+    """What was known of a key counts for FRESH_S, and once more where the database takes long to answer."""
+    wait_for(lambda: client.get("/v1/models").status_code == 401, 3 * FRESH_S)
+
+
 def test_a_revoked_key_is_refused_within_seconds(door: Doored) -> None:
     key = door.keys("create", "--owner", "team-c")
     name = key[:12]
@@ -148,8 +153,7 @@ def test_a_revoked_key_is_refused_within_seconds(door: Doored) -> None:
         assert "state: valid" in door.keys("show", name)
         told = door.keys("revoke", name)
         assert "state: revoked" in told
-        time.sleep(FRESH_S + 0.5)
-        assert client.get("/v1/models").status_code == 401
+        _refused_soon(client)
     assert name in door.keys("list")
     assert key not in door.keys("list")
 
@@ -166,8 +170,7 @@ def test_a_rotated_key_has_time_to_be_replaced(door: Doored) -> None:
     with door.client(new) as client:
         assert client.get("/v1/models").status_code == 200
         at_once = door.keys("rotate", old[:12], "--grace", "0m")
-        time.sleep(FRESH_S + 0.5)
-        assert client.get("/v1/models").status_code == 401
+        _refused_soon(client)
     with door.client(at_once) as client:
         assert client.get("/v1/models").status_code == 200
 
@@ -195,7 +198,7 @@ def test_too_many_calls_are_refused_before_their_upload_is_read(door: Doored) ->
 def test_endless_headers_are_not_kept(door: Doored) -> None:
     host, _, port = door.stack.http_url.removeprefix("http://").partition(":")
     sent = 0
-    with socket.create_connection((host, int(port)), timeout=10) as connection:
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
         connection.sendall(b"GET /v1/models HTTP/1.1\r\nHost: x\r\nX-Odd: ")
         with pytest.raises(ConnectionError):
             while sent < 64 << 20:

@@ -107,12 +107,12 @@ def test_jobs_files_have_harmless_names(stack: LocalStack) -> None:
         with httpx.stream("GET", f"{stack.http_url}/v1/jobs/{job['id']}/events", timeout=120) as events:
             last = "".join(line for line in events.iter_lines() if line.startswith("event:"))
         assert last
-        done = httpx.get(f"{stack.http_url}/v1/jobs/{job['id']}").json()
+        done = httpx.get(f"{stack.http_url}/v1/jobs/{job['id']}", timeout=60).json()
         assert done["state"] == "completed", done
         for file in done["files"]:
             assert file["name"].isprintable()
             assert not set(file["name"]) & set("/\\")
-            answer = httpx.get(f"{stack.http_url}{file['href']}")
+            answer = httpx.get(f"{stack.http_url}{file['href']}", timeout=60)
             assert answer.status_code == 200
             assert answer.headers["Content-Disposition"].isprintable()
             assert answer.headers["X-Content-Type-Options"] == "nosniff"

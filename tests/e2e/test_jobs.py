@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -132,26 +134,41 @@ def test_interrupted_waiting_leaves_the_job_and_says_how_to_go_on(
     addresses: list[str], stack: LocalStack, tmp_path: Path
 ) -> None:
     wait_for(lambda: _followed(stack) == 0)
-    (tmp_path / "long.flac").write_bytes(with_soundfile(tones(120, 16_000), 16_000, "FLAC"))
-    process = subprocess.Popen(
-        [*COMMAND, "jobs", "submit", "long.flac", "--format", "midi", "--wait", "-o", "out", *addresses],
-        cwd=tmp_path,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=heed_interrupts,  # noqa: PLW1509
-    )
-    with process:
-        wait_for(lambda: _followed(stack) == 1)
-        process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=120)
+    (tmp_path / "long.flac").write_bytes(with_soundfile(tones(20, 16_000), 16_000, "FLAC"))
+    with _stopped_worker(stack):
+        process = subprocess.Popen(
+            [*COMMAND, "jobs", "submit", "long.flac", "--format", "midi", "--wait", "-o", "out", *addresses],
+            cwd=tmp_path,
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=heed_interrupts,  # noqa: PLW1509
+        )
+        with process:
+            wait_for(lambda: _followed(stack) == 1)
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=120)
     assert process.returncode == 130
     found = re.search(r"the jobs go on; to wait for them: copyist (jobs wait [0-9a-f]{32} -o out)", said)
     assert found, said
     goes_on = copyist(*found[1].split(), *addresses, cwd=tmp_path)
     assert goes_on.returncode == 0, goes_on.stderr
     assert tree(tmp_path / "out") == ["long.mid"]
+
+
+@contextmanager
+def _stopped_worker(stack: LocalStack) -> Iterator[None]:
+    """No recording is done within the block."""
+    state = stack.state()
+    assert state is not None
+    worker = state.programs["amt-worker"].process
+    assert worker is not None
+    os.kill(worker.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(worker.pid, signal.SIGCONT)
 
 
 def test_a_job_under_way_is_cancelled(addresses: list[str], both: Copyist) -> None:

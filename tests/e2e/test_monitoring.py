@@ -67,6 +67,7 @@ def new_versions(stack: LocalStack) -> Iterator[None]:
     for start, model in ((partial(start_canary, automatic=False), "piano"), (start_shadow, "symbols")):
         shipped, new = artefacts.shipped(model), publish_made(options, model, as_it_is)
         apply(board, partial(start, model=model, version=new, share=1.0, shipped=shipped, by=by))
+    wait_until_in_force(stack)
     yield
     apply(board, partial(rollback, model="piano", history=board.history(HISTORY), by=by))
     apply(board, partial(stop_shadow, model="symbols", by=by))
@@ -125,9 +126,13 @@ def _panels() -> list[str]:
 
 
 def test_every_target_is_up(prometheus: Prometheus, stack: LocalStack) -> None:
-    assert {(sample.labels["job"], sample.value) for sample in prometheus.now("up")} == {
-        (f"copyist-{name}", 1) for name in _watched(watching(stack.options))
-    }
+    expected = {(f"copyist-{name}", 1) for name in _watched(watching(stack.options))}
+
+    def seen() -> set[tuple[str, float]]:
+        return {(sample.labels["job"], sample.value) for sample in prometheus.now("up")}
+
+    # One that was held up when it was asked is up again when it is asked next.
+    wait_for(lambda: seen() == expected)
 
 
 def test_no_rule_or_panel_asks_for_a_metric_that_the_stack_does_not_export(
@@ -137,9 +142,10 @@ def test_no_rule_or_panel_asks_for_a_metric_that_the_stack_does_not_export(
         name for expression in (*_alerts_and_records(), *_panels()) for name in _METRIC.findall(expression)
     }
     options = watching(stack.options)
-    targets = httpx.get(f"http://{options.host}:{options.prometheus_port}/api/v1/targets").json()["data"]
-    addresses = [target["scrapeUrl"] for target in targets["activeTargets"]]
-    exported = "".join(httpx.get(address, timeout=30).text for address in addresses)
+    told_by = f"http://{options.host}:{options.prometheus_port}/api/v1/targets"
+    targets = httpx.get(told_by, timeout=60).json()["data"]["activeTargets"]
+    addresses = [target["scrapeUrl"] for target in targets]
+    exported = "".join(httpx.get(address, timeout=60).text for address in addresses)
     told = set(re.findall(r"^# HELP (\S+) ", exported, re.MULTILINE))
     for name in sorted(asked):
         # A histogram's series carry its name with an ending.
@@ -152,7 +158,7 @@ def test_every_panel_has_something_to_draw(prometheus: Prometheus, expression: s
     if _ON_GPUS_ALONE in expression or any(name in expression for name in _RARE):
         prometheus.now(expression)
     else:
-        wait_for(lambda: bool(prometheus.now(expression)), 30)
+        wait_for(lambda: bool(prometheus.now(expression)))
 
 
 def test_no_alert_speaks_of_a_little_ordinary_work(prometheus: Prometheus) -> None:

@@ -21,6 +21,7 @@ from services.local.stack import LocalStack
 from services.music.engraver import draw_pages, set_pdf
 from services.triton.environment import REPOSITORY_ROOT
 from tests.client.command import copyist as command
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.stack
 
@@ -97,14 +98,18 @@ def test_a_page_is_restored(client: Copyist) -> None:
 
 
 def test_the_models_name_their_versions(stack: LocalStack, seen: Recognition) -> None:
-    listed = httpx.get(f"{stack.omr_http_url}/v1/models").json()["models"]
+    listed = httpx.get(f"{stack.omr_http_url}/v1/models", timeout=60).json()["models"]
     assert (seen.model.name, seen.model.version) in {(each["name"], each["version"]) for each in listed}
-    assert httpx.get(f"{stack.omr_http_url}/readyz").status_code == 200
+    assert httpx.get(f"{stack.omr_http_url}/readyz", timeout=60).status_code == 200
 
 
 def test_metrics_count_pages_and_stages(stack: LocalStack, seen: Recognition) -> None:
-    text = httpx.get(f"{stack.omr_http_url}/metrics").text
-    assert 'copyist_requests_total{protocol="http",route="/v1/recognize",service="omr",status="200"}' in text
+    def told() -> str:
+        return httpx.get(f"{stack.omr_http_url}/metrics", timeout=60).text
+
+    counted = 'copyist_requests_total{protocol="http",route="/v1/recognize",service="omr",status="200"}'
+    wait_for(lambda: counted in told())  # just after the answer
+    text = told()
     assert 'copyist_checks_total{check="staves_found",model="symbols",passed="yes"' in text
     for stage in seen.timings_s:
         assert f'stage="{stage}"' in text

@@ -20,6 +20,8 @@ from tests.waiting import wait_for
 CONFIGURATION: Final = MONITORING / "alertmanager.yaml"
 #: The configuration's times, shortened for tests: seconds instead of minutes and hours.
 _TIMES: Final = {"group_wait": "1s", "group_interval": "2s", "repeat_interval": "2s"}
+#: What is asked may be held up; httpx alone waits for five seconds.
+_WITHIN_S: Final = 60.0
 
 
 def program(name: str) -> str:
@@ -33,7 +35,7 @@ def program(name: str) -> str:
 def amtool(*arguments: str) -> str:
     """Run Alertmanager's own tool; what it has against its input fails the test."""
     done = subprocess.run(
-        [program("amtool"), *arguments], capture_output=True, text=True, check=False, timeout=30
+        [program("amtool"), *arguments], capture_output=True, text=True, check=False, timeout=_WITHIN_S
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -86,21 +88,23 @@ class Alertmanager:
 
     def fire(self, *alerts: dict[str, str]) -> None:
         """Tell of alerts as Prometheus does."""
-        answer = httpx.post(
-            f"http://127.0.0.1:{self.port}/api/v2/alerts", json=[{"labels": each} for each in alerts]
-        )
+        answer = httpx.post(self._address, json=[{"labels": each} for each in alerts], timeout=_WITHIN_S)
         assert answer.is_success, answer.text
 
     def resolve(self, *alerts: dict[str, str]) -> None:
         """Tell that alerts have ended."""
         ended = [{"labels": each, "endsAt": "2026-01-01T00:00:00Z"} for each in alerts]
-        answer = httpx.post(f"http://127.0.0.1:{self.port}/api/v2/alerts", json=ended)
+        answer = httpx.post(self._address, json=ended, timeout=_WITHIN_S)
         assert answer.is_success, answer.text
 
     def alerts(self) -> list[dict[str, Any]]:
         """The alerts that it has, silenced by others or not."""
-        found: list[dict[str, Any]] = httpx.get(f"http://127.0.0.1:{self.port}/api/v2/alerts").json()
+        found: list[dict[str, Any]] = httpx.get(self._address, timeout=_WITHIN_S).json()
         return found
+
+    @property
+    def _address(self) -> str:
+        return f"http://127.0.0.1:{self.port}/api/v2/alerts"
 
     def log(self) -> str:
         return (self.folder / "log").read_text()

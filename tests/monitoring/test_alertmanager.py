@@ -170,7 +170,7 @@ def test_a_wrong_token_starts_nothing_and_is_told_in_alertmanagers_log(
     stranger.start()
     try:
         stranger.fire(labels())
-        wait_for(lambda: "401" in stranger.log())
+        wait_for(lambda: "status code 401" in stranger.log())
         assert 'copyist_retraining_calls_refused_total{status="401"}' in trigger.metrics()
     finally:
         stranger.stop()
