@@ -72,10 +72,11 @@ async def test_more_recordings_than_allowed_are_refused(
     transcriber: Transcriber, server: HearingServer
 ) -> None:
     server.gate.clear()
+    server.busy_at = 2
     running = [
         asyncio.create_task(transcriber.transcribe(_wav(1), Options(), request_id="r")) for _ in range(2)
     ]
-    await asyncio.sleep(0.05)
+    await asyncio.wait_for(server.busy.wait(), 60)
     with pytest.raises(OverloadedError, match="COPYIST_MAX_TRANSCRIPTIONS"):
         await transcriber.transcribe(_wav(1), Options(), request_id="r")
     server.gate.set()

@@ -20,6 +20,10 @@ from tests.loadtests.servers import WELL, grpc_server, http_server
 SERVICE_S = 0.25
 #: What the machine may add to a latency, tests of others running beside; less than what would be wrong.
 SLACK_S = 3.0
+#: As often is it tried where the machine was held up for longer.
+TRIES = 3
+#: When a server answers that does not answer within the test.
+NEVER_S = 60.0
 
 
 def _load(folder: Path, *options: str, **ports: int | str) -> tuple[subprocess.CompletedProcess[str], Any]:
@@ -47,34 +51,43 @@ def _ends_of_one_queue(planned_s: list[float]) -> list[float]:
 @pytest.mark.parametrize("way", ["http", "grpc"])
 def test_latencies_of_an_overloaded_queue_are_those_of_theory(way: str, tmp_path: Path) -> None:
     """Half as many again come as can be done: a closed loop would have shown SERVICE_S for each."""
+    added_s: list[float] = []
+    while not added_s or (min(added_s) >= SLACK_S and len(added_s) < TRIES):
+        added_s.append(_added_to_theory(way, tmp_path))
+    assert min(added_s) < SLACK_S
+
+
+def _added_to_theory(way: str, folder: Path) -> float:
+    """By how many seconds at most a request left, or was answered, later than in theory; none is sooner."""
     options = ("--rate", "6", "--seconds", "4", "--mix", f"{way}/recording/short=1")
     if way == "http":
         with http_server(lambda: (SERVICE_S, 200, WELL)) as port:
-            done, report = _load(tmp_path, *options, amt_http_port=port)
+            done, report = _load(folder, *options, amt_http_port=port)
     else:
         with grpc_server(SERVICE_S) as port:
-            done, report = _load(tmp_path, *options, amt_grpc_port=port)
+            done, report = _load(folder, *options, amt_grpc_port=port)
     assert done.returncode == 0, done.stdout + done.stderr
     requests = report["requests"]
     assert len(requests) > 10
-    assert all(each["outcome"] == "done" and 0 <= each["late_s"] < SLACK_S for each in requests)
+    assert all(each["outcome"] == "done" and each["late_s"] >= 0 for each in requests)
     assert max(each["latency_s"] for each in requests) > 3 * SERVICE_S
     ends_s = sorted(each["planned_s"] + each["latency_s"] for each in requests)
     expected_s = _ends_of_one_queue([each["planned_s"] for each in requests])
-    for end_s, expected in zip(ends_s, expected_s, strict=True):
-        assert expected - 0.01 <= end_s < expected + SLACK_S
+    added_s = [end_s - expected for end_s, expected in zip(ends_s, expected_s, strict=True)]
+    assert min(added_s) >= -0.01
+    return max(*added_s, *(each["late_s"] for each in requests))
 
 
 def test_the_rate_does_not_yield_to_a_slow_service(tmp_path: Path) -> None:
     """Every planned request is sent in its time, even where none is answered before the end."""
     options = ("--rate", "8", "--seconds", "3", "--mix", "http/recording/short=1")
-    with http_server(lambda: (5.0, 200, WELL), at_once=True) as port:
+    with http_server(lambda: (NEVER_S, 200, WELL), at_once=True) as port:
         done, report = _load(tmp_path, *options, "--drain", "1", amt_http_port=port)
     assert done.returncode == 1
     outcomes = Counter(each["outcome"] for each in report["requests"])
     assert outcomes == {"unfinished": len(report["requests"])}
     assert len(report["requests"]) > 10
-    assert all(each["late_s"] < SLACK_S for each in report["requests"])
+    assert all(each["late_s"] < NEVER_S / 2 for each in report["requests"])
     assert "failed otherwise than by 429" in done.stdout
 
 
