@@ -21,6 +21,7 @@ from services.runtime.door.gate import Gate
 from services.runtime.grpc import GrpcServer
 from services.runtime.inference import Recognised
 from services.runtime.settings import Settings
+from tests.waiting import PATIENCE_S
 
 EVERYBODY = Gate(Settings(), principal.Scope.AMT)
 LIMIT = 1000
@@ -206,15 +207,20 @@ async def test_a_taken_port_is_named(address: str, echo: Echo) -> None:
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a second pass for what takes ten or more."""
+def often_pinged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let callers ping twice a second, not every ten seconds at most."""
     monkeypatch.setattr(runtime_grpc, "_LEAST_BETWEEN_PINGS_MS", 500)
+
+
+@pytest.fixture
+def impatient(often_pinged: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a second pass for what takes ten or more."""
     monkeypatch.setattr(runtime_grpc, "_PING_AFTER_MS", 1000)
     monkeypatch.setattr(runtime_grpc, "_PING_ANSWER_MS", 1000)
 
 
 async def test_a_caller_may_ping_to_keep_its_connection_through_routers(
-    impatient: None, address: str
+    often_pinged: None, address: str
 ) -> None:
     """A server of gRPC's defaults ends the connection at the third ping."""
     options = {
@@ -235,10 +241,10 @@ async def test_what_a_caller_asked_for_that_is_gone_without_a_word_is_dropped(
     content = _files(b"a").SerializeToString()
     caller = await asyncio.create_subprocess_exec(sys.executable, "-c", _CALLER, address, content.hex())
     try:
-        await asyncio.wait_for(echo.begun.wait(), 30)
+        await asyncio.wait_for(echo.begun.wait(), PATIENCE_S)
         # Its machine answers nothing any more, yet no connection was closed.
         caller.send_signal(signal.SIGSTOP)
-        await asyncio.wait_for(echo.ended.wait(), 20)
+        await asyncio.wait_for(echo.ended.wait(), 60)
     finally:
         caller.kill()
         await caller.wait()

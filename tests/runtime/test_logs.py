@@ -56,7 +56,7 @@ def test_a_line_of_json(as_json: Written) -> None:
     (line,) = map(json.loads, as_json.lines)
     moment = datetime.fromisoformat(line.pop("time"))
     assert moment.utcoffset() == timedelta(0)
-    assert abs(datetime.now(moment.tzinfo) - moment) < timedelta(seconds=10)
+    assert abs(datetime.now(moment.tzinfo) - moment) < timedelta(minutes=1)
     assert line == {
         "level": "INFO",
         "logger": "copyist.test",
@@ -173,7 +173,7 @@ from services.runtime.processes import Processes
 from services.runtime.settings import Settings
 
 async def main():
-    processes = Processes(1, warm_up=logs.configured, max_s=30)
+    processes = Processes(1, warm_up=logs.configured, max_s=120)
     with logs.bind(request_id="mine"):
         await processes.run(logging.getLogger("copyist.score").warning, "at work")
     await processes.run(logging.getLogger("copyist.score").warning, "at other work")

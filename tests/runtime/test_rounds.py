@@ -83,8 +83,8 @@ def test_a_round_that_does_not_end_is_noticed_and_does_not_hold_up_the_end(
     rounds.check()
     began = time.monotonic()
     rounds.stop()
-    assert time.monotonic() - began < 5
-    assert not released.is_set()
+    assert time.monotonic() - began < 30
+    assert not released.is_set(), "the round is still under way"
 
 
 def test_rounds_come_when_they_are_due_or_woken_and_not_after_the_end() -> None:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import grpc
 import httpx
@@ -121,9 +122,13 @@ def test_a_job_is_traced_from_its_submission_through_its_worker_down_to_triton(o
         assert spans[name].parent == (spans[parent].id if parent in spans else parent), name
     assert spans["job"].service == "copyist-amt-worker"
     assert "private" not in repr(spans)
-    told = [line for line in observed.lines("amt-worker") if line.get("job") == submitted.json()["id"]]
-    assert {line["request_id"] for line in told} == {"traced-job"}
-    assert {line["trace_id"] for line in told} == {trace}
+
+    def told() -> list[dict[str, Any]]:
+        return [line for line in observed.lines("amt-worker") if line.get("job") == submitted.json()["id"]]
+
+    wait_for(lambda: any(line["message"].startswith("job ended") for line in told()))
+    assert {line["request_id"] for line in told()} == {"traced-job"}
+    assert {line["trace_id"] for line in told()} == {trace}
     assert "private" not in json.dumps(observed.lines("amt-worker"))
 
 
@@ -156,9 +161,9 @@ def test_the_context_of_a_grpc_call_is_honoured(observed: Observed) -> None:
 @pytest.mark.stack
 def test_a_caller_that_does_not_trace_is_not_traced_nor_are_health_checks(observed: Observed) -> None:
     silent, _, traceparent = _context(sampled=False)
-    with httpx.Client(base_url=observed.stack.http_url) as http:
-        assert http.get("/v1/models", headers={"traceparent": traceparent}).status_code == 200
-        assert http.get("/readyz").status_code == 200
+    with httpx.Client(base_url=observed.stack.http_url, timeout=60) as http:
+        wait_for(lambda: http.get("/v1/models", headers={"traceparent": traceparent}).is_success)
+        wait_for(lambda: http.get("/readyz").is_success)
         trace, _, traceparent = _context()
         http.get("/v1/models", headers={"traceparent": traceparent})
     observed.collector.wait_for(lambda all_: _by_name(all_, trace))
@@ -167,7 +172,7 @@ def test_a_caller_that_does_not_trace_is_not_traced_nor_are_health_checks(observ
 
 
 async def test_work_in_threads_and_processes_belongs_to_the_request(collector: Collector) -> None:
-    processes = Processes(1, warm_up=_nothing, max_s=20)
+    processes = Processes(1, warm_up=_nothing, max_s=120)
     timings_s: dict[str, float] = {}
     with ThreadPoolExecutor(1) as threads, tracing.span("request", kind="server", carrier={}):
         await in_thread(threads, lambda: _stage(timings_s, "in a thread"))
@@ -177,7 +182,8 @@ async def test_work_in_threads_and_processes_belongs_to_the_request(collector: C
     assert len({span.trace for span in spans.values()}) == 1
     assert spans["in a thread"].parent == spans["request"].id
     assert spans["in a process"].parent == spans["score process"].id
-    assert spans["in a process"].ended_ns - spans["in a process"].began_ns >= 10_000_000
+    # By a clock that may be set: a good part of what it slept.
+    assert spans["in a process"].ended_ns - spans["in a process"].began_ns > 5_000_000
 
 
 def _nothing() -> None:
@@ -214,13 +220,16 @@ def test_a_failure_is_marked_without_its_message(collector: Collector) -> None:
 def test_a_share_of_requests_is_traced_with_all_that_belongs_to_them() -> None:
     with Collector() as collector:
         tracing.configure(replace(Settings(), otlp_endpoint=collector.grpc_url, traced_percent=25), "test")
+        traced = 0
         for _ in range(800):
             with tracing.span("request", kind="server", carrier={}), tracing.span("stage"):
-                pass
+                traced += int(tracing.current_traceparent()[-2:], 16) & 1  # W3C: of the flags, `sampled`
+        collector.wait_for(lambda all_: len(all_) >= 2 * traced)
         tracing.shutdown()
         requests = [span for span in collector.spans if span.name == "request"]
         stages = [span for span in collector.spans if span.name == "stage"]
-    assert 130 < len(requests) < 270  # 200 expected; more than five deviations off on either side
+    assert len(requests) == traced
+    assert 130 < traced < 270  # 200 expected; more than five deviations off on either side
     assert {span.trace for span in stages} == {span.trace for span in requests}
 
 
@@ -242,7 +251,7 @@ def test_a_collector_that_is_away_costs_nobody_anything(caplog: pytest.LogCaptur
         began = time.perf_counter()
         tracing.shutdown()
         # It promises four seconds; OpenTelemetry by itself would wait for thirty.
-        assert time.perf_counter() - began < 10
+        assert time.perf_counter() - began < 20
     libraries = ("copyist.traces", "opentelemetry", "grpc")
     lines = [
         record

@@ -18,10 +18,17 @@ from tritonclient.grpc.service_pb2_grpc import (
     add_GRPCInferenceServiceServicer_to_server,
 )
 
+from services.runtime import triton
 from services.runtime.triton import TritonClient
 
 #: As the chart tells Triton to do, but sooner.
 CONNECTION_AGE_MS = 800
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A server that answers may be held up.
+    monkeypatch.setattr(triton, "PROBE_LIMIT_S", 30.0)
 
 
 class NameServer(asyncio.DatagramProtocol):

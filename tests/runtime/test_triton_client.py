@@ -79,6 +79,8 @@ class Server(GRPCInferenceServiceServicer):
 @pytest.fixture(autouse=True)
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(triton, "RETRY_DELAYS_S", (0.01, 0.01, 0.01))
+    # A server that answers may be held up.
+    monkeypatch.setattr(triton, "PROBE_LIMIT_S", 30.0)
 
 
 async def serve(server: Server, address: str = "127.0.0.1:0") -> tuple[grpc.aio.Server, int]:

@@ -12,6 +12,7 @@ import pytest
 
 from services.triton import environment
 from services.triton.environment import TritonEnvironment, TritonEnvironmentError, find, prepare
+from tests.waiting import PATIENCE_S
 
 
 @pytest.fixture
@@ -100,7 +101,7 @@ def test_two_at_once_make_it_once(tmp_path: Path, quick: list[list[str]]) -> Non
     assert "waiting for another process" in said.get()
     assert not any(root.iterdir())
     holder.communicate(b"\n")
-    other.join(30)
+    other.join(PATIENCE_S)
     assert other.exitcode == 0
     assert find(root)
 

@@ -9,9 +9,16 @@ from pathlib import Path
 import pytest
 
 from services.runtime.database import Database, connect
+from services.runtime.door import keyring
 from services.runtime.door.keys import KeyStore
 from services.runtime.migrations import migrate, prepare
 from tests.databases import PostgresServer
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The databases are real, and may be slow on a machine that is.
+    monkeypatch.setattr(keyring, "PATIENCE_S", 60.0)
 
 
 @pytest.fixture(scope="session")

@@ -66,11 +66,7 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-async def ring(
-    watched: WatchedStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[KeyRing]:
-    # The database is real, and may be slow on a machine that is.
-    monkeypatch.setattr(keyring, "PATIENCE_S", 60.0)
+async def ring(watched: WatchedStore, clock: Clock) -> AsyncIterator[KeyRing]:
     ring = KeyRing(watched, clock)
     yield ring
     watched.go_on.set()
@@ -194,9 +190,9 @@ async def test_a_database_that_is_away_is_left_in_peace(
 async def test_a_database_that_hangs_holds_known_keys_up_once(
     ring: KeyRing, watched: WatchedStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keyring, "PATIENCE_S", 0.05)
     key, _ = watched.create("team-a", list(Scope))
     assert await ring.principal(key)
+    monkeypatch.setattr(keyring, "PATIENCE_S", 0.05)
     watched.go_on.clear()
     clock.now += FRESH_S
     assert await ring.principal(key)

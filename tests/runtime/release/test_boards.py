@@ -201,17 +201,14 @@ def test_many_processes_write_one_after_another(tmp_path: Path) -> None:
         subprocess.Popen([sys.executable, "-c", script, str(path), f"w{i}"], cwd=REPOSITORY_ROOT)
         for i in range(5)
     ]
-    reads = 0
     while any(writer.poll() is None for writer in writers):
         FileBoard(path).read()
         FileBoard(path).history()
-        reads += 1
     assert [writer.returncode for writer in writers] == [0] * 5
     manifest = FileBoard(path).read()
     assert manifest.revision == 30
     assert set(manifest.models) == {f"w{i}-{number}" for i in range(5) for number in range(6)}
     assert [each.revision for each in FileBoard(path).history()] == list(range(30, 0, -1))
-    assert reads > 5
     assert {each.name for each in path.parent.iterdir()} == {
         "release.json",
         "release.json.history",
