@@ -17,6 +17,7 @@ from services.omr.assembly.recognition import RecognisedPage
 from services.omr.octave_clefs import with_octave_clefs
 from services.omr.octave_lines import with_octave_lines
 from services.omr.page import PreparedPage, Symbol
+from services.omr.second_dots import with_second_dots
 from services.omr.straighten import prepare
 from services.omr.symbols import resolve
 from services.omr.systems import find_systems
@@ -58,7 +59,7 @@ def recognised(page: PreparedPage, stitcher: tiles.Stitcher) -> RecognisedPage:
 
 def found_symbols(page: PreparedPage, stitcher: tiles.Stitcher) -> tuple[Symbol, ...]:
     """Make symbols, surest first, of what the model has found."""
-    return with_octave_lines(page.image, resolve(stitcher.candidates()))
+    return with_second_dots(page.image, with_octave_lines(page.image, resolve(stitcher.candidates())))
 
 
 def _looked_at(

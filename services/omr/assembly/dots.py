@@ -18,11 +18,12 @@ _REACH_PX: Final = 17.0
 _NEXT_DOT_PX: Final = 11.0
 _HEIGHT: Final = 1.0
 _REST_SPACE: Final = 1
-_MOST: Final = 2
 
-# How much a dot that was seen, or was not, is believed beside the head's own reading.
+# How much dots that were seen, or were not, are believed beside the head's own reading. Where there is a dot:
+# how likely one is seen if there are one or two, and how likely two are.
 _SEEN: Final = 0.95
-_OTHER_COUNT: Final = np.log(0.3)
+_ONE_SEEN: Final = np.log((1.0, 0.3))
+_TWO_SEEN: Final = np.log((0.001, 1.0))
 _UNSEEN: Final = np.log((0.97, 0.2, 0.2))
 
 
@@ -65,9 +66,6 @@ def _evidence(dots: Sequence[StaffSymbol]) -> FloatArray:
     if not dots:
         return np.asarray(_UNSEEN)
     rows = [sum(abs(dot.height - other.height) < _HEIGHT for other in dots) for dot in dots]
-    count = min(max(rows), _MOST)
     believed = _SEEN * max(dot.symbol.confidence for dot in dots)
-    evidence = np.full(_MOST + 1, np.log(believed) + _OTHER_COUNT)
-    evidence[0] = np.log(1 - believed)
-    evidence[count] = np.log(believed)
-    return evidence
+    there = np.log(believed) + (_TWO_SEEN if max(rows) > 1 else _ONE_SEEN)
+    return np.array([np.log(1 - believed), *there])
