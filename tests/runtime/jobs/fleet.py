@@ -26,11 +26,12 @@ from services.runtime.migrations import migrate
 from services.runtime.settings import Settings
 from services.triton.environment import REPOSITORY_ROOT
 from tests.databases import free_port, wait_until
+from tests.exposition import exposed, values
 from tests.runtime.jobs.toy import SERVICE
 from tests.waiting import PATIENCE_S
 
 #: Longer than a busy machine holds up a process that lives.
-LOST_S = 4
+LOST_S = 6
 STAGES = ("separating", "transcribing", "engraving")
 
 
@@ -97,7 +98,7 @@ class Fleet:
 
     def is_ready(self, name: str) -> bool:
         """Ask a worker; it must tell why when it is not."""
-        with httpx.Client(base_url=f"http://127.0.0.1:{self.ports[name]}") as http:
+        with httpx.Client(base_url=f"http://127.0.0.1:{self.ports[name]}", timeout=60) as http:
             assert http.get("/livez").status_code == 200
             answer = http.get("/readyz")
         if answer.status_code == 200:
@@ -105,6 +106,11 @@ class Fleet:
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
         assert answer.json()["type"] == "urn:copyist:problem:database-unavailable"
         return False
+
+    def jobs_under_way(self, name: str) -> float:
+        """How many jobs a worker says that it has in hand."""
+        told = exposed(f"http://127.0.0.1:{self.ports[name]}")
+        return sum(values(told, "copyist_jobs_under_way", service=SERVICE))
 
     def kill(self, name: str) -> None:
         self.signal(name, signal.SIGKILL)

@@ -46,7 +46,7 @@ def test_fifty_jobs_outlive_the_kill_of_a_worker_in_each_stage(any_fleet: MakeFl
 def test_another_worker_takes_over_within_a_minute(large_fleet: MakeFleet) -> None:
     fleet = large_fleet()
     fleet.start("first", "second")
-    job = fleet.submit("1", stage_s="3")
+    job = fleet.submit("1", held="transcribing")
     name, _ = fleet.busy("transcribing")
     fleet.kill(name)
     killed = time.monotonic()
@@ -55,6 +55,7 @@ def test_another_worker_takes_over_within_a_minute(large_fleet: MakeFleet) -> No
 
     # The limit stands for 20 s by default, after which the same steps follow.
     assert time.monotonic() - killed < LOST_S + 40
+    fleet.model.touch()
     fleet.check_result(fleet.wait_finished([job])[0])
     assert fleet.begun(job) == ["separating", "transcribing", "transcribing", "engraving"]
 
@@ -62,13 +63,14 @@ def test_another_worker_takes_over_within_a_minute(large_fleet: MakeFleet) -> No
 def test_a_worker_that_is_started_again_goes_on_at_once(small_fleet: MakeFleet) -> None:
     fleet = small_fleet(worker_lost_s=600)
     fleet.start("only")
-    job = fleet.submit("1", stage_s="2")
+    job = fleet.submit("1", held="transcribing")
     fleet.busy("transcribing")
     fleet.kill("only")
     fleet.start("only")
 
     # By others it would be taken after ten minutes.
     fleet.wait(job, lambda now: now.attempts == 2, 60)
+    fleet.model.touch()
 
     fleet.check_result(fleet.wait_finished([job])[0])
     fleet.check_stages_ran_in_order()
@@ -77,11 +79,12 @@ def test_a_worker_that_is_started_again_goes_on_at_once(small_fleet: MakeFleet) 
 def test_what_a_killed_worker_had_begun_to_write_goes_with_the_end_of_its_job(small_fleet: MakeFleet) -> None:
     fleet = small_fleet()
     fleet.start("only")
-    job = fleet.submit("1", stage_s="1")
+    job = fleet.submit("1", held="transcribing")
     fleet.busy("transcribing")
     folder = Path(fleet.settings.files_url) / job_folder(job.id)
     (folder / "files").mkdir(parents=True, exist_ok=True)
     (folder / "files" / "page.00000000.part").write_bytes(b"half a pa")
+    fleet.model.touch()
     fleet.check_result(fleet.wait_finished([job])[0])
     wait_for(lambda: not list(folder.rglob("*.part")))
 
@@ -91,12 +94,14 @@ def test_a_worker_that_was_paused_neither_writes_nor_ends_what_another_has_now(
 ) -> None:
     fleet = large_fleet()
     fleet.start("one", "two")
-    job = fleet.submit("1", stage_s="4")
+    job = fleet.submit("1", held="transcribing")
     paused, _ = fleet.catch("transcribing")
     other = "two" if paused == "one" else "one"
     fleet.wait(job, lambda now: now.attempts == 2)
     wait_until(lambda: fleet.begun(job).count("transcribing") == 2, "the other one goes on")
     fleet.signal(paused, signal.SIGCONT)
+    wait_until(lambda: not fleet.jobs_under_way(paused), "it notices that the job is another's")
+    fleet.model.touch()
 
     (ended,) = fleet.wait_finished([job])
 
@@ -114,14 +119,15 @@ def test_a_worker_that_was_paused_neither_writes_nor_ends_what_another_has_now(
 def test_a_worker_that_is_told_to_stop_ends_what_it_can_and_hands_back_the_rest(
     large_fleet: MakeFleet,
 ) -> None:
-    fleet = large_fleet(worker_jobs=2, max_job_attempts=1)
+    fleet = large_fleet(worker_jobs=2, max_job_attempts=1, drain_s=10)
     fleet.start("stopping")
-    short, long = fleet.submit("short", stage_s="1"), fleet.submit("long", stage_s="20")
+    short, long = fleet.submit("short", held="separating"), fleet.submit("long", long="separating")
     fleet.wait(long, lambda now: now.state is JobState.SEPARATING)
     fleet.wait(short, lambda now: now.state is JobState.SEPARATING)
     fleet.signal("stopping", signal.SIGTERM)
 
     late = fleet.submit("late", stage_s="0.1")
+    fleet.model.touch()
 
     assert fleet.workers["stopping"].wait(timeout=120) == 0
     assert fleet.job(short).state is JobState.COMPLETED
@@ -138,12 +144,13 @@ def test_a_worker_that_is_told_to_stop_ends_what_it_can_and_hands_back_the_rest(
 def test_handed_back_jobs_go_on_elsewhere_at_once(small_fleet: MakeFleet) -> None:
     fleet = small_fleet(max_job_attempts=1, worker_lost_s=600, drain_s=1)
     fleet.start("one", "two")
-    job = fleet.submit("1", stage_s="3")
+    job = fleet.submit("1", held="separating")
     stopping, _ = fleet.busy("separating")
     fleet.signal(stopping, signal.SIGTERM)
 
     # Had it not been handed back, others would wait ten minutes.
     fleet.wait(job, lambda now: now.attempts == 2, 60)
+    fleet.model.touch()
 
     fleet.check_result(fleet.wait_finished([job])[0])
 
@@ -163,7 +170,7 @@ def test_jobs_outlive_the_loss_of_the_database(
             fleet.store.find("amt", "somebody", jobs[0].id)
         wait_until(lambda: not fleet.is_ready("first"), "the worker tells that it is not ready")
         # Longer than a worker may be silent: none must take another's jobs as none could tell that it lives.
-        time.sleep(3 * fleet.settings.worker_lost_s)
+        time.sleep(2 * fleet.settings.worker_lost_s)
     finally:
         postgres_server.start()
 

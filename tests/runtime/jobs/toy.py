@@ -23,7 +23,7 @@ SERVICE = "amt"
 
 
 class ToyJobs:
-    """Three stages. Options: `stage_s`; `crash`, `fail`, `full`, `away`, `long` name a stage that does so."""
+    """Three stages. Options: `stage_s`; `crash`, `fail`, `full`, `away`, `long`, `held` name one to do so."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -60,6 +60,8 @@ class ToyJobs:
             raise KeyError("a slip")
         if context.options.get("away") == stage and not model_is_there():
             raise ModelUnavailableError("The model server is not available.")
+        while context.options.get("held") == stage and not model_is_there():  # noqa: ASYNC110 - a file
+            await asyncio.sleep(0.05)
         if context.options.get("full") == stage:
             (context.folder / "big").write_bytes(bytes(32 << 20))
         seconds = (
@@ -95,7 +97,7 @@ def main() -> None:
         public = addresses.is_public
         addresses.is_public = lambda address: address == IPv4Address("127.0.0.1") or public(address)
         webhooks._FIRST_DELAY_S = 0.2  # type: ignore[misc]
-    patience.FULL_PATIENCE_S = 2.0  # type: ignore[misc]
+    patience.FULL_PATIENCE_S = 6.0  # type: ignore[misc]
     worker._FIRST_SWEEP_S = 1.0  # type: ignore[misc]
     worker._SWEEPING_S = 1.0  # type: ignore[misc]
     expiry.log.setLevel("INFO")
