@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from tests.client.command import as_asked, copyist, tree
 from tests.client.conftest import write_tone
 from tests.client.scripted import Answer, Asked, Scripted
+from tests.waiting import PATIENCE_S
 
 
 def test_results_are_named_after_the_recording(service: Scripted, tone: Path, tmp_path: Path) -> None:
@@ -137,9 +139,12 @@ def test_all_skipped_needs_no_service(nobody: str, tone: Path, tmp_path: Path) -
 
 @pytest.mark.parametrize("jobs", [1, 3])
 def test_as_many_at_once_as_said(service: Scripted, tmp_path: Path, jobs: int) -> None:
+    together = threading.Barrier(jobs)
+
     def slowly(asked: Asked, count: int) -> Answer:
+        together.wait(PATIENCE_S)  # none is answered until there are so many
         answer = as_asked(asked, count)
-        answer.delay_s = 0.6
+        answer.delay_s = 0.3  # in which there may come more
         return answer
 
     service.answers = slowly

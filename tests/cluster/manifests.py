@@ -15,7 +15,7 @@ from services.cluster.rules import Rule
 from tests.cluster.api_server import NAMESPACE, TOKEN, ApiServer
 
 
-def connected(api: ApiServer, *, token: str = TOKEN, patience_s: float = 5.0) -> Cluster:
+def connected(api: ApiServer, *, token: str = TOKEN, patience_s: float = 60.0) -> Cluster:
     configuration = Configuration(host=api.url)
     configuration.api_key["BearerToken"] = f"Bearer {token}"
     return Cluster(configuration, NAMESPACE, patience_s=patience_s)

@@ -38,7 +38,7 @@ def test_a_change_whose_answer_was_lost_is_not_taken_for_someone_elses(
 def test_changes_are_seen_as_they_come(api: ApiServer, config_maps: ConfigMaps) -> None:
     api.put("configmaps", {"metadata": {"name": "release"}, "data": {"manifest.json": "1"}})
     seen = []
-    for found in config_maps.follow("release", watch_s=5):
+    for found in config_maps.follow("release", watch_s=300):
         seen.append(found.data["manifest.json"])
         if len(seen) == 3:
             break

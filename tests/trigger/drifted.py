@@ -159,10 +159,10 @@ class Trigger:
 
     def post(self, call: object, token: str = TOKEN) -> httpx.Response:
         bearer = {"Authorization": f"Bearer {token}"}
-        return httpx.post(f"{self.http}/v1/alerts", json=call, headers=bearer, timeout=30)
+        return httpx.post(f"{self.http}/v1/alerts", json=call, headers=bearer, timeout=60)
 
     def metrics(self) -> str:
-        return httpx.get(f"{self.http}/metrics", timeout=30).text
+        return httpx.get(f"{self.http}/metrics", timeout=60).text
 
     def _ready(self) -> bool:
         assert self.process is not None

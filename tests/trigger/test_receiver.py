@@ -61,7 +61,7 @@ def refusing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trigger]:
 def test_nobody_is_let_in_without_the_token(refusing: Trigger, token: str) -> None:
     address = f"{refusing.http}/v1/alerts"
     bearer = {"Authorization": f"Bearer {token}"} if token else {}
-    refused = httpx.post(address, json=webhook(labels()), headers=bearer)
+    refused = httpx.post(address, json=webhook(labels()), headers=bearer, timeout=60)
     assert refused.status_code == 401
     assert refused.headers["WWW-Authenticate"].startswith("Bearer")
     assert refused.headers["Content-Type"] == "application/problem+json"
@@ -75,7 +75,7 @@ def test_what_is_no_call_of_alertmanagers_is_refused_for_good(
     refusing: Trigger, body: bytes, status: int
 ) -> None:
     bearer = {"Authorization": f"Bearer {TOKEN}"}
-    refused = httpx.post(f"{refusing.http}/v1/alerts", content=body, headers=bearer)
+    refused = httpx.post(f"{refusing.http}/v1/alerts", content=body, headers=bearer, timeout=60)
     assert refused.status_code == status
     assert f'copyist_retraining_calls_refused_total{{status="{status}"}}' in refusing.metrics()
 
@@ -146,7 +146,7 @@ def test_a_database_that_is_away_is_told_so_that_alertmanager_calls_again(tmp_pa
         try:
             server.kill()
             assert trigger.post(webhook(labels())).status_code == 503
-            wait_for(lambda: httpx.get(f"{trigger.http}/readyz").status_code == 503)
+            wait_for(lambda: httpx.get(f"{trigger.http}/readyz", timeout=60).status_code == 503)
             server.start()
             assert decided(trigger.post(webhook(labels()))) == ["started"]
             wait_for(lambda: len(trigger.begun) == 1)
