@@ -34,7 +34,7 @@ command = partial(stack_command, limit_s=300)
 
 def targets(options: StackOptions) -> dict[str, str]:
     """What Prometheus asks for metrics, by the job's name."""
-    found = httpx.get(f"http://127.0.0.1:{options.prometheus_port}/api/v1/targets").json()["data"]
+    found = httpx.get(f"http://127.0.0.1:{options.prometheus_port}/api/v1/targets", timeout=60).json()["data"]
     return {target["scrapePool"]: target["scrapeUrl"] for target in found["activeTargets"]}
 
 
@@ -42,7 +42,7 @@ def test_a_stack_may_have_them_itself_with_the_rules_of_the_repository(tmp_path:
     models = repository(tmp_path / "models")
     options = replace(private(tmp_path / "run"), model_repository=models, programs=("triton", *MONITORING))
     api = f"http://127.0.0.1:{options.prometheus_port}/api/v1"
-    with LocalStack(options), httpx.Client(base_url=api) as http:
+    with LocalStack(options), httpx.Client(base_url=api, timeout=60) as http:
 
         def up() -> dict[str, str]:
             found = http.get("/query", params={"query": "up"}).json()["data"]["result"]
@@ -60,7 +60,7 @@ def test_a_stack_may_have_them_itself_with_the_rules_of_the_repository(tmp_path:
         wait_for(lambda: bool(managers()))
         (manager,) = managers()
         assert f":{options.alertmanager_port}/" in manager
-        told = httpx.get(f"http://127.0.0.1:{options.alertmanager_port}/api/v2/status").json()
+        told = httpx.get(f"http://127.0.0.1:{options.alertmanager_port}/api/v2/status", timeout=60).json()
         assert "alertname" in told["config"]["original"]
 
 

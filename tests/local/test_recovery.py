@@ -63,9 +63,10 @@ def serving(stack: LocalStack, name: str) -> psutil.Process:
     """The process of a BentoML service that does the work: the one that listens on the gRPC port."""
     port = int(program(stack, name).addresses["gRPC"].rpartition(":")[2])
     for pid in family(stack, name):
-        listening = psutil.Process(pid).net_connections("tcp")
-        if any(c.laddr.port == port and c.status == psutil.CONN_LISTEN for c in listening):
-            return psutil.Process(pid)
+        with suppress(psutil.NoSuchProcess):  # it was one that just ended
+            listening = psutil.Process(pid).net_connections("tcp")
+            if any(c.laddr.port == port and c.status == psutil.CONN_LISTEN for c in listening):
+                return psutil.Process(pid)
     raise AssertionError(f"nothing listens on {port}")
 
 
@@ -88,8 +89,7 @@ def test_a_killed_program_is_back_in_seconds_and_leaves_no_orphans(stack: LocalS
     wait_for(lambda: ready(stack))
     assert program(stack, name).starts == starts + 1, "at the first try: no port was held any more"
     assert program(stack, name).last_exit == "signal 9 (Killed)"
-    after = family(stack, name)
-    assert not before & after
+    wait_for(lambda: not before & family(stack, name))
     wait_for(lambda: whole(stack, name))
 
 
@@ -123,21 +123,32 @@ def pages_in(kept: Path) -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in kept.iterdir() if path.suffix != ".part"}
 
 
-def test_a_killed_worker_goes_on_with_the_pages_that_were_left(stack: LocalStack) -> None:
-    wait_for(lambda: ready(stack))
+def killed_midway(stack: LocalStack, http: httpx.Client) -> tuple[str, Path, dict[str, int]]:
+    """Kill the worker while pages of a job are left; the job's address, its folder, and what it had read.
+
+    Who is held up here finds all pages read: then it is done again with another job.
+    """
     page = DEMO_PAGE.read_bytes()
     upload = [("file", (f"page{number}.png", page)) for number in range(PAGES)]
-    with httpx.Client(base_url=stack.omr_http_url, timeout=60) as http:
+    for _ in range(5):
+        wait_for(lambda: ready(stack))
         answer = http.post("/v1/jobs", files=upload, headers={"Idempotency-Key": str(time.time())})
         assert answer.status_code == 202, answer.text
         job = answer.headers["Location"]
         kept = Path(stack.options.files_url) / "jobs" / answer.json()["id"] / "kept"
-        wait_for(lambda: len(pages_in(kept)) >= 2)
+        wait_for(lambda: len(pages_in(kept)) >= 2 or http.get(job).json()["state"] == "completed")  # noqa: B023
         leader(stack, "omr-worker").kill()
         before = pages_in(kept)
-        assert len(before) < PAGES, "it was killed while pages were left"
+        if 2 <= len(before) < PAGES:
+            return job, kept, before
+    raise AssertionError("it was never killed while pages were left")
+
+
+def test_a_killed_worker_goes_on_with_the_pages_that_were_left(stack: LocalStack) -> None:
+    with httpx.Client(base_url=stack.omr_http_url, timeout=60) as http:
+        job, kept, before = killed_midway(stack, http)
         wait_for(lambda: bool(http.get(job).json()["attempts"] == 2))
-        last: dict[str, int] = {}
+        last = dict(before)
 
         def done() -> bool:
             with suppress(FileNotFoundError):  # all of it is removed in the end
@@ -147,7 +158,6 @@ def test_a_killed_worker_goes_on_with_the_pages_that_were_left(stack: LocalStack
         wait_for(done)
         told = http.get(job).json()
         assert told["state"] == "completed", told
-        assert len(last) == PAGES
         assert {name: last[name] for name in before} == before, "what was read before was not read again"
         (href,) = [file["href"] for file in told["files"] if file["format"] == "answer"]
         assert len(http.get(href).json()["pages"]) == PAGES
