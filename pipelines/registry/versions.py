@@ -84,12 +84,14 @@ def show_difference(model: str, before: str, after: str, pieces: int) -> None:
     """Print where one version differs from another, evaluating both where that was not done yet."""
     settings = Settings.from_environment()
     artefacts = Artefacts(settings.models_url, settings.model_repository)
+    # Both, before any is evaluated: that takes minutes.
+    versions = [artefacts.find(model, number) for number in (before, after)]
     found = []
     with tempfile.TemporaryDirectory() as scratch:
-        for number in (before, after):
-            folder = Path(scratch, number)
+        for version in versions:
+            folder = Path(scratch, version.number)
             if not folder.exists():
-                artefacts.fetch(model, artefacts.find(model, number), folder)
+                artefacts.fetch(model, version, folder)
             found.append(evaluate_all(model, folder, pieces))
     table = table_of(compare(found[0], found[1]))
     table.title = f"{model} {after} (less {model} {before})"

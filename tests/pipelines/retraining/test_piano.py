@@ -58,7 +58,8 @@ def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
 def promoted(place: Place) -> None:
     """Promote the canary as soon as there is one."""
     board = place.board
-    wait_for(lambda: board.read() != NOTHING_RELEASED, limit_s=300)
+    # All steps before it come first, on a machine that may be slow.
+    wait_for(lambda: board.read() != NOTHING_RELEASED, limit_s=1800)
     apply(board, lambda manifest: promote(manifest, "piano", by="a test", why="it does well"))
 
 
