@@ -79,7 +79,7 @@ def test_up_status_down_as_the_command_line_has_them(options: StackOptions) -> N
     assert shown.returncode == 0
     assert shown.stdout.startswith("triton  ready\n")
 
-    assert len(processes(options)) == 4  # the server and three instances
+    wait_for(lambda: len(processes(options)) == 4)  # the server and three instances
     kept = Path(options.files_url) / "jobs" / "a-file"
     kept.parent.mkdir(parents=True)
     kept.touch()
@@ -142,8 +142,8 @@ def test_a_killed_triton_is_started_again_and_status_says_so(options: StackOptio
     shown = command(options, "status")
     assert shown.returncode == 0
     assert "triton  ready, restarted 1 times (last: signal 9 (Killed))" in shown.stdout
-    assert len(processes(options)) == 4
-    assert len(shared_memory(options)) == 3
+    wait_for(lambda: len(processes(options)) == 4)
+    wait_for(lambda: len(shared_memory(options)) == 3)
     stack.down(options, lambda _: None)
     assert not list(options.run_dir.rglob("tmp/*"))
 
