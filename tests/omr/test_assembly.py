@@ -86,6 +86,28 @@ def test_a_clef_in_the_measure_holds_from_there() -> None:
     assert changes == [(0, ClefSign.G), (2, ClefSign.F)]
 
 
+@pytest.mark.parametrize(
+    ("kind", "confidence", "width", "height", "believed"),
+    [
+        (S.F_CLEF, 0.3, 18, 21, True),
+        (S.F_CLEF, 0.3, 12, 24, False),
+        (S.F_CLEF, 0.2, 18, 21, False),
+        (S.F_CLEF, 0.5, 12, 15, True),
+        (S.C_CLEF, 0.3, 18, 30, False),
+        (S.C_CLEF, 0.5, 18, 30, True),
+    ],
+)
+def test_a_clef_seen_unsurely_is_believed_in_full_size(
+    kind: S, confidence: float, width: float, height: float, believed: bool
+) -> None:
+    paper = treble()
+    paper.note(200, 0, 0, "half")
+    paper.add(kind, 300, 0, 0.5, position=0, confidence=confidence, width=width, height=height)
+    paper.note(350, 0, 0, "half")
+    changed = {S.F_CLEF: "D3", S.C_CLEF: "C4"}[kind]
+    assert names(assemble([paper.page()])) == ["B4", changed if believed else "B4"]
+
+
 def test_a_system_without_a_clef_takes_the_one_before() -> None:
     paper = Paper(systems=2, staves=1)
     paper.clef(S.F_CLEF, 70, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -22,6 +23,10 @@ _SIGNS: Final = {
     SymbolClass.F_CLEF_8VB: (ClefSign.F, 4, -1),
 }
 _BELIEVED: Final = 0.4
+#: A clef seen less surely is believed down to this if it is as large as clefs are, those within a line
+#: included, which are smaller: least width and height, in px. What is taken for one mistakenly is smaller.
+_BELIEVED_IN_FULL_SIZE: Final = 0.25
+_FULL_SIZE_PX: Final = {SymbolClass.G_CLEF: (16.0, 38.0), SymbolClass.F_CLEF: (15.0, 18.0)}
 _BARLINE_ROOM_PX: Final = 6.0
 _HIGHEST_LINE: Final = 5.5
 _LINE_REACH_PX: Final = 6.0
@@ -76,12 +81,18 @@ def read_clefs(symbols: Sequence[StaffSymbol], carried: Clef | None, usual: Clef
         s
         for s in symbols
         if s.kind in CLEFS
-        and s.symbol.confidence >= _BELIEVED
+        and _is_believed(s)
         and abs(s.height) <= _HIGHEST_LINE
         and not any(abs(s.x - x) < _BARLINE_ROOM_PX for x in lines)
     ]
     changes = tuple((each.x, clef_of(each)) for each in printed)
     return StaffClefs(carried or usual, changes, tuple(printed))
+
+
+def _is_believed(clef: StaffSymbol) -> bool:
+    width, height = _FULL_SIZE_PX.get(clef.kind, (math.inf, math.inf))
+    full = clef.symbol.width >= width and clef.symbol.height >= height
+    return clef.symbol.confidence >= (_BELIEVED_IN_FULL_SIZE if full else _BELIEVED)
 
 
 def usual_clef(staff: int, staves: int) -> Clef:
