@@ -358,7 +358,6 @@ def test_network_and_losses_are_the_same_on_tensorflow(tmp_path: Path) -> None:
     wanted = one_tile()
     tile = np.random.default_rng(0).integers(0, 255, (1, 128, 128), np.uint8)
     points = {f"point_{name}": wanted.points[name] for name in POINT.names}
-    seed_weights()
     # Weak kernels, lest an untrained network's answers grow beyond what floats can tell apart.
     weak = [w * 0.4 if w.ndim > 1 else w for w in arrays(SymbolsNetwork(SMALL))]
     weights = {f"weight_{number}": w for number, w in enumerate(weak)}
