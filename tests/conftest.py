@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from services.cluster.connection import Cluster
 from services.local.stack import LocalStack
 from tests.cluster.api_server import ApiServer, serving
 from tests.cluster.manifests import connected
 from tests.databases import PostgresServer, S3Server, postgres, s3
+
+#: The same examples in every run, so that a change is judged by what it changes; and none has a time limit,
+#: which a machine that is held up would not keep.
+settings.register_profile("copyist", derandomize=True, deadline=None)
+settings.load_profile("copyist")
 
 
 @pytest.fixture(scope="session")

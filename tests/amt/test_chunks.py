@@ -19,7 +19,7 @@ def _mark(chunk: NDArray[np.int16]) -> NDArray[np.uint8]:
 
 
 @given(st.integers(0, 3 * CORE_FRAMES * HOP_SAMPLES))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_every_frame_is_taken_from_where_it_lies(size: int) -> None:
     samples = (np.arange(size, dtype=np.int64) * 31 % 30_011).astype(np.int16)
     stitcher = Stitcher(size)

@@ -45,7 +45,7 @@ def posteriors_of(played: list[Played], frames: int) -> NDArray[np.uint8]:
     st.integers(21, 108),
     st.integers(1, 127),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_one_note_comes_back_exactly(onset_s: float, length_s: float, pitch: int, velocity: int) -> None:
     (note,) = find_notes(posteriors_of([Played(onset_s, onset_s + length_s, pitch, velocity)], 130))
     assert note.onset_s == pytest.approx(onset_s, abs=0.001)
@@ -136,7 +136,7 @@ def test_nothing_is_found_in_nothing() -> None:
 
 
 @given(st.integers(0, 2**32 - 1))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_any_posteriors_give_well_formed_notes(seed: int) -> None:
     random = np.random.default_rng(seed)
     posteriors = random.integers(0, 256, (4, 60, PITCHES), dtype=np.uint8)

@@ -86,9 +86,7 @@ def test_answers_are_as_documented(service: Service, mode: GenerationMode) -> No
         if mode is GenerationMode.NEGATIVE and not (operation.body or operation.query or operation.headers):
             continue
 
-        @settings(
-            max_examples=EXAMPLES, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
-        )
+        @settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
         @given(case=operation.as_strategy(generation_mode=mode), existing=st.booleans())
         def conforms(case: Any, existing: bool) -> None:
             if existing and isinstance(case.body, dict) and "file" in case.body:

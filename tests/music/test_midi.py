@@ -69,7 +69,7 @@ def test_times_are_kept_to_the_millisecond() -> None:
         assert abs(offset - note.offset_s) < 0.001
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(any_notes(), st.sampled_from([None, 20.0, 90.0, 400.0]))
 def test_any_onset_is_kept_to_the_millisecond(notes: list[Note], bpm: float | None) -> None:
     tracks = timed(write_midi(notes, notate(notes, NotationOptions(tempo_bpm=bpm))))

@@ -118,7 +118,7 @@ def test_document_is_valid(schema: etree.XMLSchema, score: Score) -> None:
     schema.assertValid(etree.fromstring(write_musicxml(score)))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(notes=any_notes())
 def test_any_notes_make_a_valid_document_that_parses_back(schema: etree.XMLSchema, notes: list[Note]) -> None:
     score = notate(notes)

@@ -189,7 +189,7 @@ def test_impossible_pitch_is_refused(pitch: int) -> None:
         notate([Note(0.0, 1.0, pitch, 64)])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(any_notes(), st.sampled_from(list(Quantise)))
 def test_every_voice_fills_its_measure(notes: list[Note], quantise: Quantise) -> None:
     score = notate(notes, NotationOptions(quantise=quantise))
@@ -208,7 +208,7 @@ def test_every_voice_fills_its_measure(notes: list[Note], quantise: Quantise) ->
             assert now == measure.duration
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(any_notes())
 def test_ties_join_equal_pitches_without_gap(notes: list[Note]) -> None:
     score = notate(notes)
@@ -227,7 +227,7 @@ def test_ties_join_equal_pitches_without_gap(notes: list[Note]) -> None:
             assert not open_ties
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(any_notes())
 def test_each_pitch_is_written_where_it_was_played(notes: list[Note]) -> None:
     for _, _, chord in notate(notes).chords():

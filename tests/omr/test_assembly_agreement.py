@@ -166,7 +166,7 @@ def struck_in_midi(data: bytes) -> set[tuple[int, Fraction, int]]:
     return found
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @example(3459375)
 @given(SEEDS)
 def test_notes_musicxml_and_midi_agree(seed: int) -> None:
@@ -200,7 +200,7 @@ def test_notes_musicxml_and_midi_agree(seed: int) -> None:
     assert len(heard - nearest) <= graces
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(SEEDS)
 def test_sources_index_the_notes_and_boxes_lie_on_the_page(seed: int) -> None:
     recognition = assemble(any_pages(seed))

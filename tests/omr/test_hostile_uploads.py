@@ -67,7 +67,7 @@ def read_all(path: Path, content: bytes, limits: PageLimits) -> None:
         assert error.remedy
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(mutations(RASTERS))
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, about notes that it cannot read
 def test_damaged_pictures(tmp_path: Path, content: bytes) -> None:
@@ -75,7 +75,7 @@ def test_damaged_pictures(tmp_path: Path, content: bytes) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(mutations(PDFS))
 def test_damaged_pdfs(tmp_path: Path, content: bytes) -> None:
     read_all(tmp_path / "upload", content, PageLimits(max_pages=5))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -75,7 +75,6 @@ def test_a_dark_table_around_the_page_stays_apart() -> None:
     assert np.median(even[:150]) < 180
 
 
-@settings(deadline=None)
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 255), st.integers(0, 2**32 - 1))
 def test_any_picture_has_an_answer(height: int, width: int, level: int, seed: int) -> None:
     noise = np.random.default_rng(seed).integers(0, level + 1, (height, width), dtype=np.uint8)

@@ -182,7 +182,7 @@ def test_empty_measure_lasts_as_its_metre_says() -> None:
     assert read_rhythm([], []) == ()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.data())
 def test_always_an_answer_within_bounds(data: st.DataObject) -> None:
     """Whatever is printed: as many events as given, in exact time, none before the measure or after it."""

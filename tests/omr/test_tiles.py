@@ -37,7 +37,7 @@ def page_of(points: NDArray[np.int64], height: int, width: int) -> NDArray[np.ui
     return image
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(height=SIZES, width=SIZES, seed=st.integers(0, 1000), count=st.integers(1, 40))
 def test_every_point_of_ink_lies_in_one_core_and_well_inside_its_tile(
     height: int, width: int, seed: int, count: int

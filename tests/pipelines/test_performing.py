@@ -49,7 +49,7 @@ def test_no_instrument_is_both_trained_on_and_held_out() -> None:
     assert not set(HELD_OUT) & set(TRAINING_SHARES)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10_000))
 def test_one_key_plays_one_note_at_a_time(seed: int) -> None:
     random = np.random.default_rng(seed)
@@ -64,7 +64,7 @@ def test_one_key_plays_one_note_at_a_time(seed: int) -> None:
         assert np.all(same[1:, 0] > same[:-1, 2])
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 10_000))
 def test_the_pedal_holds_what_is_released_under_it(seed: int) -> None:
     random = np.random.default_rng(seed)
