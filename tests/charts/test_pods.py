@@ -81,6 +81,16 @@ def test_every_container_says_what_it_needs_and_may_take(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PODS)
+def test_pods_that_write_much_ask_for_room_on_the_nodes_disk(name: str) -> None:
+    for where, template in pod_templates(case(name)):
+        volumes = [volume.get("emptyDir", {}) for volume in template["spec"].get("volumes", [])]
+        room = sum(amount(each.get("sizeLimit", 0)) for each in volumes if each.get("medium") != "Memory")
+        requests = [container["resources"]["requests"] for container in containers(template)]
+        asked = sum(amount(each.get("ephemeral-storage", 0)) for each in requests)
+        assert room < 2**30 or 2**30 <= asked <= room, where
+
+
+@pytest.mark.parametrize("name", PODS)
 def test_all_that_is_written_has_a_place_of_limited_size(name: str) -> None:
     for where, template in pod_templates(case(name)):
         volumes = {volume["name"]: volume for volume in template["spec"].get("volumes", [])}
