@@ -58,7 +58,10 @@ def with_second_dots(image: NDArray[np.uint8], symbols: Sequence[Symbol]) -> tup
     dots = [each for each in symbols if each.kind is SymbolClass.AUGMENTATION_DOT]
     found: list[Symbol] = []
     for symbol in symbols:
-        places = _both(image, symbol) if symbol.kind is SymbolClass.AUGMENTATION_DOT else None
+        if symbol.kind is not SymbolClass.AUGMENTATION_DOT:
+            found.append(symbol)
+            continue
+        places = _both(image, symbol)
         others = [dot for dot in dots if dot is not symbol and abs(dot.y - symbol.y) <= _SAME_PX]
         if places is None or any(abs(dot.x - x) <= _SAME_PX for dot in others for x in places):
             found.append(symbol)

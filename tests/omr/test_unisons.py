@@ -32,7 +32,7 @@ def unison(paper: Paper, x: float, at: float, **fields: object) -> None:
     stem(paper, x, at, up=False)
 
 
-def melody_in_its_accompaniment() -> Paper:
+def melody_in_its_accompaniment(**third: object) -> Paper:
     """Four eighths under one beam; the first and third are quarter notes of the lower voice as well."""
     paper = Paper(staves=1)
     paper.clef(S.G_CLEF, 70, 0)
@@ -43,7 +43,7 @@ def melody_in_its_accompaniment() -> Paper:
             paper.note(x, 0, at, "eighth")
             stem(paper, x, at, up=True)
         else:
-            unison(paper, x, at)
+            unison(paper, x, at, **(third if place else {}))
     paper.add(S.BEAM, 296, 0, -2.5 + 2 * STEM_PX / SPACE_PX, width=180.0, height=16.0)
     paper.barline(480, 0)
     return paper
@@ -106,10 +106,7 @@ def test_the_other_heads_of_a_chord_tell_its_value() -> None:
 
 
 def test_a_tie_is_of_the_note_that_lasts_until_the_next_head() -> None:
-    paper = melody_in_its_accompaniment()
-    third = next(i for i, each in enumerate(paper.symbols) if each.kind is S.NOTEHEAD_BLACK and each.x == 320)
-    paper.symbols.pop(third)
-    paper.note(320, 0, -4, stem=EITHER_STEM, durations=EITHER_VALUE, tied_on=0.98)
+    paper = melody_in_its_accompaniment(tied_on=0.98)
     paper.note(560, 0, -4, "half", tied_back=0.98)
     stem(paper, 560, -4, up=True)
     paper.barline(700, 0)

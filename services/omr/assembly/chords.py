@@ -57,6 +57,13 @@ class PrintedChord:
         """Index of its staff in the system."""
         return self.heads[0].staff
 
+    @property
+    def stem_tip(self) -> float | None:
+        """Height of the free end of its stem, in px; None where no stem was seen."""
+        if self.stem_symbol is None:
+            return None
+        return self.stem_symbol.top if self.stem == STEM_UP else self.stem_symbol.bottom
+
 
 @dataclass(frozen=True, slots=True)
 class _Stemmed:
@@ -116,12 +123,10 @@ def _unison_stem(head: StaffSymbol, stems: Sequence[StaffSymbol], direction: int
     edge = head.right if direction == STEM_UP else head.left
     near = []
     for stem in stems:
-        top = stem.symbol.y - stem.symbol.height / 2
-        bottom = stem.symbol.y + stem.symbol.height / 2
         begin, reach = (
-            (head.symbol.y - bottom, head.symbol.y - top)
+            (head.symbol.y - stem.bottom, head.symbol.y - stem.top)
             if direction == STEM_UP
-            else (top - head.symbol.y, bottom - head.symbol.y)
+            else (stem.top - head.symbol.y, stem.bottom - head.symbol.y)
         )
         if begin <= _UNISON_BEGIN_PX and reach >= _UNISON_LENGTH_PX:
             near.append((abs(stem.x - edge), stem))
@@ -137,12 +142,10 @@ def _stem_of(head: StaffSymbol, read: int, stems: Sequence[StaffSymbol]) -> Staf
     for stem in stems:
         if abs(stem.x - head.x) > head.symbol.width / 2 + _STEM_REACH_PX:
             continue
-        top = stem.symbol.y - stem.symbol.height / 2
-        bottom = stem.symbol.y + stem.symbol.height / 2
-        if not top - _STEM_END_PX <= head.symbol.y <= bottom + _STEM_END_PX:
+        if not stem.top - _STEM_END_PX <= head.symbol.y <= stem.bottom + _STEM_END_PX:
             continue
         # A head lies at the lower end of a stem that goes up, and away from its upper end.
-        reach = (head.symbol.y - top) if read == STEM_UP else (bottom - head.symbol.y)
+        reach = (head.symbol.y - stem.top) if read == STEM_UP else (stem.bottom - head.symbol.y)
         edges = (head.right, head.left)
         cost = min(abs(stem.x - edge) for edge in edges) + (0.0 if reach > _STEM_END_PX else 20.0)
         if cost < best_cost:
@@ -191,12 +194,10 @@ def join_beams(chords: Sequence[PrintedChord], symbols: Sequence[StaffSymbol]) -
 
 def _hangs(chord: PrintedChord, beam: StaffSymbol) -> bool:
     """Whether the free end of a chord's stem lies in a beam's box."""
-    stem = chord.stem_symbol
-    if stem is None:
+    stem, tip = chord.stem_symbol, chord.stem_tip
+    if stem is None or tip is None:
         return False
     if not beam.left - _BEAM_REACH_PX <= stem.x <= beam.right + _BEAM_REACH_PX:
         return False
-    half = stem.symbol.height / 2
-    tip = stem.symbol.y - half if chord.stem == STEM_UP else stem.symbol.y + half
     reach = beam.symbol.height / 2 + _BEAM_REACH_PX
     return abs(tip - beam.symbol.y) <= reach

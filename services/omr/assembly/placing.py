@@ -96,6 +96,16 @@ class StaffSymbol:
         """Right edge, in px."""
         return self.symbol.x + self.symbol.width / 2
 
+    @property
+    def top(self) -> float:
+        """Upper edge, in px."""
+        return self.symbol.y - self.symbol.height / 2
+
+    @property
+    def bottom(self) -> float:
+        """Lower edge, in px."""
+        return self.symbol.y + self.symbol.height / 2
+
 
 def place_symbols(page: RecognisedPage) -> list[list[StaffSymbol]]:
     """For each system of a page its symbols on their staves, from left to right.

@@ -17,7 +17,6 @@ from services.omr.vocabulary import (
     FLAGS,
     HEADS,
     RESTS,
-    STEM_UP,
     TUPLET_FIGURES,
     TUPLET_NONE,
     VALUES_QUARTERS,
@@ -120,11 +119,9 @@ def _values_of_stems(
 
 def _has_flag(chord: PrintedChord, flags: Sequence[StaffSymbol]) -> bool:
     """Whether a flag hangs from the free end of a chord's stem."""
-    stem = chord.stem_symbol
-    if stem is None:
+    stem, tip = chord.stem_symbol, chord.stem_tip
+    if stem is None or tip is None:
         return False
-    half = stem.symbol.height / 2
-    tip = stem.symbol.y - half if chord.stem == STEM_UP else stem.symbol.y + half
     return any(
         abs(flag.left - stem.x) <= _FLAG_REACH_PX and abs(flag.symbol.y - tip) <= flag.symbol.height
         for flag in flags
