@@ -16,13 +16,12 @@ import pytest
 
 from services.local.stack import LocalStack
 from tests.loadtests.servers import WELL, grpc_server, http_server
+from tests.waiting import tried_enough
 
 SERVICE_S = 0.25
 #: What the machine may add to a latency, tests of others running beside. A latency that a closed loop makes
 #: too short is found however slow the machine is.
 SLACK_S = 6.0
-#: As often is it tried where the machine was held up for longer.
-TRIES = 3
 #: When a server answers that does not answer within the test.
 NEVER_S = 60.0
 
@@ -53,7 +52,7 @@ def _ends_of_one_queue(planned_s: list[float]) -> list[float]:
 def test_latencies_of_an_overloaded_queue_are_those_of_theory(way: str, tmp_path: Path) -> None:
     """Half as many again come as can be done: a closed loop would have shown SERVICE_S for each."""
     added_s: list[float] = []
-    while not added_s or (min(added_s) >= SLACK_S and len(added_s) < TRIES):
+    while not tried_enough(added_s, SLACK_S):
         added_s.append(_added_to_theory(way, tmp_path))
     assert min(added_s) < SLACK_S
 

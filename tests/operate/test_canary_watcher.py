@@ -118,7 +118,6 @@ def whys(board: ReleaseBoard) -> list[tuple[str, str, str]]:
 def test_figures_are_exactly_what_services_counted_across_their_restarts(world: Watched) -> None:
     start = datetime.now(UTC)
     services = world.services
-
     services.release("2")
     services.answer("2", 3, seconds=0.15, valid=2 / 3)
     services.fail("2", 2)
