@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from services.client.pages import Recognition
 from services.local.stack import LocalStack
 from tests.client.command import COMMAND, copyist, environment, heed_interrupts, tree
 from tests.exposition import exposed, values
+from tests.paused import paused
 from tests.recordings import tones, with_soundfile
 from tests.waiting import wait_for
 
@@ -135,7 +134,7 @@ def test_interrupted_waiting_leaves_the_job_and_says_how_to_go_on(
 ) -> None:
     wait_for(lambda: _followed(stack) == 0)
     (tmp_path / "long.flac").write_bytes(with_soundfile(tones(20, 16_000), 16_000, "FLAC"))
-    with _stopped_worker(stack):
+    with paused(stack, "amt-worker"):
         process = subprocess.Popen(
             [*COMMAND, "jobs", "submit", "long.flac", "--format", "midi", "--wait", "-o", "out", *addresses],
             cwd=tmp_path,
@@ -155,20 +154,6 @@ def test_interrupted_waiting_leaves_the_job_and_says_how_to_go_on(
     goes_on = copyist(*found[1].split(), *addresses, cwd=tmp_path)
     assert goes_on.returncode == 0, goes_on.stderr
     assert tree(tmp_path / "out") == ["long.mid"]
-
-
-@contextmanager
-def _stopped_worker(stack: LocalStack) -> Iterator[None]:
-    """No recording is done within the block."""
-    state = stack.state()
-    assert state is not None
-    worker = state.programs["amt-worker"].process
-    assert worker is not None
-    os.kill(worker.pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(worker.pid, signal.SIGCONT)
 
 
 def test_a_job_under_way_is_cancelled(addresses: list[str], both: Copyist) -> None:

@@ -12,13 +12,13 @@ from http.client import HTTPConnection
 
 import grpc
 import httpx
-import psutil
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.local.stack import LocalStack
 from services.runtime.readiness import ANSWER_WITHIN_S
 from tests.exposition import samples, values
+from tests.paused import paused
 from tests.recordings import tones, with_soundfile
 from tests.waiting import quickest_s, wait_for
 
@@ -163,14 +163,8 @@ def _health(stack: LocalStack) -> int:
 
 
 def test_without_triton_503_and_back_by_itself(http: httpx.Client, stack: LocalStack) -> None:
-    state = stack.state()
-    assert state is not None
-    process = state.programs["triton"].process
-    assert process is not None
     # Stopped, not killed: the supervisor would start a killed one again before it is missed.
-    os.kill(process.pid, signal.SIGSTOP)
-    try:
-        wait_for(lambda: psutil.Process(process.pid).status() == psutil.STATUS_STOPPED)
+    with paused(stack, "triton"):
         # Services look every few seconds: from then on nobody waits for a server that does not answer.
         wait_for(lambda: http.get("/readyz").status_code == 503)
         answers: list[httpx.Response] = []
@@ -184,8 +178,6 @@ def test_without_triton_503_and_back_by_itself(http: httpx.Client, stack: LocalS
         assert http.get("/v1/models").status_code == 503
         assert http.get("/livez").status_code == 200
         wait_for(lambda: _health(stack) == health_pb2.HealthCheckResponse.NOT_SERVING)
-    finally:
-        os.kill(process.pid, signal.SIGCONT)
     wait_for(lambda: http.get("/readyz").status_code == 200)
     assert http.post("/v1/transcribe", files={"file": RECORDING}).status_code == 200
     wait_for(lambda: _health(stack) == health_pb2.HealthCheckResponse.SERVING)
