@@ -27,6 +27,7 @@ from services.local.stack import LocalStack
 from services.runtime import triton
 from services.runtime.triton import ModelTimes, TritonClient
 from services.triton.environment import REPOSITORY_ROOT
+from tests.paused import paused
 from tests.triton.models import LOOKUP, SLOW, add, add_version, lookup_model
 
 pytestmark = pytest.mark.stack
@@ -226,22 +227,18 @@ async def test_calls_to_a_triton_that_hangs_are_answered_by_another_long_before_
         client = TritonClient(f"ipv4:{served.triton_url},{second.triton_url}", timeout_s=120)
         assert await asyncio.gather(*(look_up(client, 1) for _ in range(8))) == [[10]] * 8
         before = tried_again()
-        state = second.state()
-        assert state is not None
-        assert state.programs["triton"].process is not None
-        os.kill(state.programs["triton"].process.pid, signal.SIGSTOP)
         try:
-            began = time.monotonic()
-            calls = asyncio.gather(*(look_up(client, 2) for _ in range(8)))
-            assert [await client.versions("lookup") for _ in range(2)] == [("1",)] * 2
-            assert await calls == [[20]] * 8
-            assert time.monotonic() - began < 60
-            met = tried_again() - before
-            assert met > 0, "none met the one that hangs"
-            assert await asyncio.gather(*(look_up(client, 3) for _ in range(8))) == [[30]] * 8
-            assert tried_again() - before == met, "the one that hangs is still asked"
+            with paused(second, "triton"):
+                began = time.monotonic()
+                calls = asyncio.gather(*(look_up(client, 2) for _ in range(8)))
+                assert [await client.versions("lookup") for _ in range(2)] == [("1",)] * 2
+                assert await calls == [[20]] * 8
+                assert time.monotonic() - began < 60
+                met = tried_again() - before
+                assert met > 0, "none met the one that hangs"
+                assert await asyncio.gather(*(look_up(client, 3) for _ in range(8))) == [[30]] * 8
+                assert tried_again() - before == met, "the one that hangs is still asked"
         finally:
-            os.kill(state.programs["triton"].process.pid, signal.SIGCONT)
             await client.close()
 
 
